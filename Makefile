@@ -1,0 +1,51 @@
+# make demo      embed examples/library.csv and show what came out
+# make test      the tests, without the slow ones
+# make test-all  every test
+# make check     ruff, mypy, import contracts
+# make clean     removes build/ and caches; keeps .venv
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# One torch thread for each of two workers: more only compete for the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+STORE  := build/library_embeddings.parquet
+
+.PHONY: demo test test-all check clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.molmv-core
+	@mkdir -p build
+	$(BIN)/molmv featurize examples/library.csv -o $(STORE) --id-column id --overwrite
+	$(BIN)/python examples/demo.py $(STORE)
+
+test: $(VENV)/.molmv-dev
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.molmv-dev
+	$(PYTEST)
+
+check: $(VENV)/.molmv-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find molmv tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "molmv needs Python 3.11 or newer: make PYTHON=python3.12 demo" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: an installed .venv is used as it is until pyproject.toml or constraints.txt change.
+$(VENV)/.molmv-core: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.molmv-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e ".[all,dev]"
+	@touch $@ $(VENV)/.molmv-core
