@@ -1,0 +1,144 @@
+"""SMILES in, molecules out, and for each row that is refused a status and a reason.
+
+Nothing is dropped and nothing shifts: every function here returns one entry a row, in order.
+This file and :mod:`molmv.graphs` are where molmv touches RDKit for parsing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import UInt64
+
+from molmv.rows import EMPTY, ERROR, INVALID, OK, TOO_LARGE, Rows
+
+if TYPE_CHECKING:
+    from rdkit.Chem import Mol
+
+MAX_ATOMS = 1000
+# Far above what 1,000 atoms need, so that a megabyte in one cell never reaches the parser.
+MAX_CHARACTERS = 20 * MAX_ATOMS
+
+
+def screen(smiles: Sequence[Any], problems: dict[int, str] | None = None) -> Rows:
+    """Refuse what needs no parser to be refused: missing, blank, trailing text, reactions, InChI, huge.
+
+    RDKit itself would read ``"CCO name"`` as ethanol and ``""`` as a molecule without atoms, so a
+    wrongly delimited file would go unnoticed.
+
+    Args:
+        smiles: one entry a row; anything that is not a string counts as missing.
+        problems: rows that the file reader already found broken, with the reason.
+    """
+    rows = Rows(list(smiles), [OK] * len(smiles), [""] * len(smiles))
+    for i, text in enumerate(rows.inputs):
+        refused = _screen_one(text)
+        if refused:
+            rows.refuse(i, *refused)
+        else:
+            rows.inputs[i] = text.strip()
+    for i, reason in (problems or {}).items():
+        rows.refuse(i, INVALID, reason)
+    return rows
+
+
+def _screen_one(text: Any) -> tuple[str, str] | None:
+    if not isinstance(text, str):
+        return EMPTY, "missing value"
+    fields = text.split(None, 1)
+    if not fields:
+        return EMPTY, "empty SMILES"
+    if text[0].isspace() and fields[0] != text.strip() or len(fields) > 1 and fields[1].strip():
+        return INVALID, f"trailing text after the SMILES: {_short(fields[1])}"
+    if len(fields[0]) > MAX_CHARACTERS:
+        return TOO_LARGE, f"{len(fields[0]):,} characters; over {MAX_ATOMS:,} atoms is refused"
+    if fields[0].startswith("InChI="):
+        return INVALID, "an InChI, not a SMILES"
+    if ">" in text and ">" in fields[0].replace("->", ""):
+        return INVALID, "a reaction, not a molecule"
+    return None
+
+
+def _short(text: str, limit: int = 40) -> str:
+    text = text.strip()
+    return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+def diagnose(smiles: str) -> tuple[str, str] | None:
+    """Why RDKit cannot use this SMILES as a molecule; None if it can.
+
+    Returns:
+        ``(status, reason)``; the reason starts with the kind of fault: ``cannot parse``, ``valence``, ….
+    """
+    from rdkit import Chem
+
+    with quiet():
+        mol = Chem.MolFromSmiles(smiles, sanitize=False)
+        if mol is None:
+            return INVALID, f"cannot parse SMILES {_short(smiles)}"
+        if mol.GetNumAtoms() == 0:
+            return EMPTY, "no atoms"
+        if mol.GetNumAtoms() > MAX_ATOMS:
+            return TOO_LARGE, f"{mol.GetNumAtoms():,} atoms; over {MAX_ATOMS:,} is refused"
+        problems = Chem.DetectChemistryProblems(mol)
+        if problems:
+            kind = {"AtomValenceException": "valence", "KekulizeException": "aromaticity"}
+            return INVALID, f"{kind.get(problems[0].GetType(), problems[0].GetType())}: {problems[0].Message()}"
+        if Chem.MolFromSmiles(smiles) is None:
+            return INVALID, f"cannot sanitise SMILES {_short(smiles)}"
+    return None
+
+
+def parse(rows: Rows) -> list[Mol | None]:
+    """The RDKit molecule of every good row; rows that fail are refused in place.
+
+    Args:
+        rows: changed in place: rows that RDKit cannot use get a status and a reason.
+    """
+    from rdkit import Chem
+
+    mols: list[Mol | None] = [None] * len(rows)
+    with quiet():
+        for i in rows.good:
+            mol = Chem.MolFromSmiles(rows.inputs[i])
+            if mol is not None and 0 < mol.GetNumAtoms() <= MAX_ATOMS:
+                mols[i] = mol
+            else:
+                rows.refuse(i, *(diagnose(rows.inputs[i]) or (ERROR, "cannot read")))
+    return mols
+
+
+def canonicalise(rows: Rows) -> list[str]:
+    """RDKit's canonical isomeric SMILES of every row, ``""`` where refused.
+
+    Args:
+        rows: changed in place, as by :func:`parse`.
+    """
+    from rdkit import Chem
+
+    return ["" if mol is None else Chem.MolToSmiles(mol) for mol in parse(rows)]
+
+
+def keys(canonical: Sequence[str]) -> UInt64[np.ndarray, " n"]:
+    """A 64-bit BLAKE2b hash of each canonical SMILES; 0 for a refused row (``""``).
+
+    Not an InChIKey: that is the same for 2-pyridone and 2-hydroxypyridine.
+    """
+    digests = (hashlib.blake2b(s.encode(), digest_size=8).digest() if s else bytes(8) for s in canonical)
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back RDKit's log: its messages come back as reasons instead."""
+    from rdkit import rdBase
+
+    block = rdBase.BlockLogs()
+    try:
+        yield
+    finally:
+        del block
