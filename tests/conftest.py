@@ -1,0 +1,45 @@
+"""What every test shares: no network, no cache of the user's, the same random examples in CI."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+settings.register_profile("local", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def isolated_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches go to a temporary folder, downloads come from the mirror beside the checkout or not at all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOLMV_HOME", str(tmp_path_factory.mktemp("molmv_home")))
+        patch.setenv("MOLMV_MIRROR", str(SHARED_DATA))
+        patch.setenv("MLFLOW_TRACKING_URI", tmp_path_factory.mktemp("mlruns").as_uri())
+        yield
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of test sets and teacher files beside the checkout; skips where there is none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no test data in {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def library() -> Path:
+    """A real file with bad rows: 3,020 rows, 28 of which hold no molecule."""
+    return ROOT / "examples" / "library.csv"
