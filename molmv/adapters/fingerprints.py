@@ -1,0 +1,63 @@
+"""Any fingerprint of scikit-fingerprints by its name, as bits, counts or numbers."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from molmv.cards import TeacherCard
+from molmv.errors import CardError, MissingExtraError, UnknownNameError
+
+
+class Fingerprints:
+    """A fingerprint class of scikit-fingerprints.
+
+    Card options: ``fingerprint`` (``"ECFP"`` for ``ECFPFingerprint``), and any argument of that class
+    (``fp_size``, ``radius``, ``count``, …). Undefined numbers (some Mordred descriptors of some molecules) become 0.
+
+    Raises:
+        MissingExtraError: scikit-fingerprints is not installed.
+        UnknownNameError: it has no such fingerprint.
+        CardError: the fingerprint does not take one of the options.
+    """
+
+    def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
+        try:
+            from skfp import fingerprints as skfp
+        except ImportError as error:
+            raise MissingExtraError("scikit-fingerprints", "fingerprints") from error
+        options = dict(card.options)
+        name = str(options.pop("fingerprint", ""))
+        known = [n.removesuffix("Fingerprint") for n in dir(skfp) if n.endswith("Fingerprint")]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            raise UnknownNameError(f"scikit-fingerprints has no fingerprint {name!r}.", hint)
+        kind = getattr(skfp, f"{name}Fingerprint")
+        unknown = set(options) - set(inspect.signature(kind).parameters)
+        if unknown:
+            raise CardError(f"Teacher {card.name!r}: {name} takes no option {', '.join(sorted(unknown))}.")
+        self._fingerprint: Any = kind(**options)
+        self._conformers: Any = None
+        if getattr(self._fingerprint, "requires_conformers", False):
+            from skfp.preprocessing import ConformerGenerator
+
+            self._conformers = ConformerGenerator(errors="raise")
+        self.dim = int(self._fingerprint.n_features_out or self.embed_batch(["CCO"]).shape[1])
+
+    def embed_batch(self, smiles: Sequence[str]) -> np.ndarray:
+        """Fingerprints ``(n, dim)``, float32. 3D ones embed a conformer first and fail if there is none."""
+        from rdkit import Chem
+
+        from molmv.molecules import quiet
+
+        with quiet():
+            mols: Any = [Chem.MolFromSmiles(s) for s in smiles]
+            if self._conformers is not None:
+                mols = self._conformers.transform(mols)
+            values = np.asarray(self._fingerprint.transform(mols), dtype=np.float32)
+        return np.nan_to_num(values, nan=0.0, posinf=np.finfo(np.float32).max, neginf=np.finfo(np.float32).min)

@@ -1,0 +1,274 @@
+"""The embedding store: one folder a teacher, with one row for each row of its corpus.
+
+A store is a ``manifest.json`` and parts ``part-00000.arrow``, … (Arrow IPC files, uncompressed, so that reading is a
+memory map). Each part has the columns ``row``, ``key`` (hash of the canonical input), ``status``, ``reason`` and
+``value`` (a fixed-size list). A part becomes visible only when the manifest names it with its SHA-256, and both are
+written to a temporary name and renamed: a killed writer leaves a store that is whole up to some part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+from jaxtyping import Bool, Float32, Int, UInt64
+
+from molmv.errors import StoreError
+from molmv.rows import OK
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+# How a vector is kept -> (numpy type, numbers in one cell)
+ENCODINGS = {"float32": np.float32, "float16": np.float16, "bits": np.uint8, "uint8": np.uint8, "uint16": np.uint16}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a store holds; two runs with equal headers may continue each other.
+
+    Attributes:
+        teacher: its name.
+        digest: SHA-256 that identifies the teacher's weights and options.
+        dim: width of a vector.
+        likelihood: how its outputs are distributed (a name of :mod:`molmv.density`).
+        encoding: one of :data:`ENCODINGS`.
+        corpus: SHA-256 of the corpus file.
+        provenance: licence, source, versions; free JSON.
+    """
+
+    teacher: str
+    digest: str
+    dim: int
+    likelihood: str
+    encoding: str
+    corpus: str
+    provenance: Mapping[str, Any]
+
+    def same_job(self, other: Header) -> list[str]:
+        """Names of the fields, provenance aside, in which two headers differ."""
+        fields = ("teacher", "digest", "dim", "likelihood", "encoding", "corpus")
+        return [f for f in fields if getattr(self, f) != getattr(other, f)]
+
+
+def encode(values: Float32[np.ndarray, "n dim"], encoding: str) -> np.ndarray:
+    """Pack vectors for storage; NaN rows become zeros (the status column says that they are not vectors)."""
+    values = np.where(np.isfinite(values), values, 0)
+    if encoding == "bits":
+        return np.packbits(values > 0, axis=1)
+    kind = np.dtype(ENCODINGS[encoding])
+    limits = np.iinfo(kind) if kind.kind == "u" else np.finfo(kind)
+    return np.clip(values, limits.min, limits.max).astype(kind)
+
+
+def decode(packed: np.ndarray, encoding: str, dim: int) -> Float32[np.ndarray, "n dim"]:
+    """Undo :func:`encode`."""
+    if encoding == "bits":
+        return np.unpackbits(packed, axis=1, count=dim).astype(np.float32)
+    return packed.astype(np.float32)
+
+
+class StoreWriter:
+    """Appends chunks to a store, continuing where an earlier run stopped.
+
+    Args:
+        path: the store's folder; made if absent.
+        header: what is written. A store with another header is refused, not mixed.
+
+    Raises:
+        StoreError: the folder holds a store of another teacher or corpus, or a damaged one.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path, self.header = Path(path), header
+        self.parts: list[dict[str, Any]] = []
+        self.complete = False
+        if (self.path / MANIFEST).exists():
+            manifest = _read_manifest(self.path)
+            differing = header.same_job(_header(manifest, self.path))
+            if differing:
+                raise StoreError(
+                    f"{self.path} holds another job: it differs in {', '.join(differing)}.",
+                    "Write to another folder, or delete this one.",
+                )
+            self.parts, self.complete = manifest["parts"], manifest["complete"]
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def rows(self) -> int:
+        """Rows written so far."""
+        return sum(part["rows"] for part in self.parts)
+
+    def append(
+        self,
+        values: Float32[np.ndarray, "n dim"],
+        keys: UInt64[np.ndarray, " n"],
+        status: Sequence[str],
+        reason: Sequence[str],
+    ) -> None:
+        """Add the next rows. Safe against a kill at any moment."""
+        if values.shape != (len(keys), self.header.dim) or len(status) != len(keys) or len(reason) != len(keys):
+            raise StoreError(
+                f"Expected {len(keys)} rows x {self.header.dim}, got vectors {values.shape}, {len(status)} statuses."
+            )
+        packed = encode(values, self.header.encoding)
+        cells = pa.FixedSizeListArray.from_arrays(pa.array(packed.reshape(-1)), packed.shape[1])
+        table = pa.table(
+            {
+                "row": pa.array(np.arange(self.rows, self.rows + len(keys))),
+                "key": pa.array(keys),
+                "status": pa.array(status, pa.string()),
+                "reason": pa.array(reason, pa.string()),
+                "value": cells,
+            }
+        ).combine_chunks()
+        name = f"part-{len(self.parts):05d}.arrow"
+        with pa.BufferOutputStream() as sink:
+            with pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table, max_chunksize=max(len(keys), 1))
+            data = sink.getvalue()
+        _write_atomically(self.path / name, data)
+        self.parts.append({"file": name, "rows": len(keys), "sha256": hashlib.sha256(data).hexdigest()})
+        self._write_manifest()
+
+    def finish(self) -> None:
+        """Declare that the corpus has no more rows."""
+        self.complete = True
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        manifest = {"format": FORMAT, **self.header.__dict__, "complete": self.complete, "parts": self.parts}
+        _write_atomically(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+class EmbeddingStore:
+    """A finished store, memory-mapped.
+
+    Args:
+        path: the store's folder.
+        verify: compare every part with its hash (reads the whole store once).
+
+    Raises:
+        StoreError: no store, an unfinished one, or a part that is missing or was changed; the message names it.
+    """
+
+    def __init__(self, path: Path, verify: bool = True) -> None:
+        self.path = Path(path)
+        manifest = _read_manifest(self.path)
+        self.header = _header(manifest, self.path)
+        if not manifest["complete"]:
+            raise StoreError(f"{self.path} is unfinished.", "Run the same `molmv teachers embed` again to finish it.")
+        if self.header.encoding not in ENCODINGS:
+            raise StoreError(f"{self.path / MANIFEST}: unknown encoding {self.header.encoding!r}.")
+        tables = [_open_part(self.path, part, verify) for part in manifest["parts"]]
+        self.offsets = np.cumsum([0] + [part["rows"] for part in manifest["parts"]])
+        self._values = [self._cells(table) for table in tables]
+        self.keys: UInt64[np.ndarray, " n"] = np.concatenate(
+            [t["key"].to_numpy() for t in tables] or [np.zeros(0, np.uint64)]
+        )
+        self.status: list[str] = [s for t in tables for s in t["status"].to_pylist()]
+        self.valid: Bool[np.ndarray, " n"] = np.array([s == OK for s in self.status], dtype=bool)
+        expected = np.concatenate([t["row"].to_numpy() for t in tables] or [np.zeros(0)])
+        if not np.array_equal(expected, np.arange(len(self))):
+            raise StoreError(f"{self.path}: rows are not 0 … {len(self) - 1} in order.", "Embed the corpus again.")
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    def _cells(self, table: pa.Table) -> np.ndarray:
+        column = table["value"]
+        if column.num_chunks == 0:
+            return np.zeros((0, column.type.list_size), ENCODINGS[self.header.encoding])
+        return column.chunk(0).flatten().to_numpy(zero_copy_only=True).reshape(-1, column.type.list_size)
+
+    def take(self, rows: Int[np.ndarray, " b"]) -> Float32[np.ndarray, "b dim"]:
+        """Vectors of some rows, in the order asked for; zeros where not :attr:`valid`.
+
+        Raises:
+            StoreError: a row beyond the end.
+        """
+        rows = np.asarray(rows)
+        if len(rows) and not (0 <= rows.min() and rows.max() < len(self)):
+            raise StoreError(f"{self.path} has {len(self)} rows; row {rows.max()} was asked for.")
+        width = self._values[0].shape[1] if self._values else 0
+        packed = np.empty((len(rows), width), ENCODINGS[self.header.encoding])
+        part = np.searchsorted(self.offsets, rows, side="right") - 1
+        for p in np.unique(part):
+            here = part == p
+            packed[here] = self._values[p][rows[here] - self.offsets[p]]
+        return decode(packed, self.header.encoding, self.header.dim)
+
+
+def check_same_rows(stores: Sequence[EmbeddingStore]) -> None:
+    """Refuse stores that are not about the same rows: a shuffled or shorter teacher must never be broadcast.
+
+    A row that one teacher refused has key 0 there and is not compared.
+
+    Raises:
+        StoreError: lengths or keys differ; names both stores and the first row.
+    """
+    first = stores[0]
+    for store in stores[1:]:
+        if len(store) != len(first):
+            raise StoreError(f"{store.path} has {len(store)} rows, {first.path} has {len(first)}.")
+        differ = (store.keys != first.keys) & (store.keys != 0) & (first.keys != 0)
+        if differ.any():
+            row = int(np.flatnonzero(differ)[0])
+            raise StoreError(f"{store.path} and {first.path} hold different molecules, first at row {row}.")
+
+
+def _open_part(folder: Path, part: Mapping[str, Any], verify: bool) -> pa.Table:
+    name = str(part["file"])
+    if Path(name).name != name:
+        raise StoreError(f"{folder / MANIFEST}: part {name!r} lies outside of the store.")
+    path = folder / name
+    if not path.is_file():
+        raise StoreError(f"{path} is missing.", "Embed the corpus again.")
+    if verify:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != part["sha256"]:
+            raise StoreError(f"{path} was changed: its SHA-256 is {found}, expected {part['sha256']}.")
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"{path} is not an Arrow file: {error}") from error
+    if len(table) != part["rows"]:
+        raise StoreError(f"{path} has {len(table)} rows, the manifest says {part['rows']}.")
+    return table
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder} is not an embedding store: it has no {MANIFEST}.") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise StoreError(f"{path}: expected store format {FORMAT}.", "Embed the corpus again with this version.")
+    return manifest
+
+
+def _header(manifest: Mapping[str, Any], folder: Path) -> Header:
+    try:
+        return Header(**{name: manifest[name] for name in Header.__dataclass_fields__})
+    except KeyError as error:
+        raise StoreError(f"{folder / MANIFEST} has no {error}.") from error
+
+
+def _write_atomically(path: Path, data: bytes | pa.Buffer) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,77 @@
+"""From a name or a path to something that embeds: a released student, a checkpoint, or a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molmv import adapters, cards
+from molmv.cards import TeacherCard
+from molmv.errors import UnknownNameError
+from molmv.teacher import Teacher
+
+if TYPE_CHECKING:
+    from molmv.embedder import Embedder
+    from molmv.student.embed import Student
+
+
+def student_folder() -> Path:
+    """The folder of the released students: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "students"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "students"
+
+
+def student_names() -> tuple[str, ...]:
+    """Names of the students that ship with molmv."""
+    return tuple(sorted(path.parent.name for path in student_folder().glob("*/config.json")))
+
+
+def list_teachers() -> list[TeacherCard]:
+    """The cards of all teachers that ship with molmv, sorted by name."""
+    return [cards.load_card(name) for name in cards.card_names()]
+
+
+def load_teacher(name: str, device: str = "auto") -> Teacher:
+    """A teacher by the name of its card, the path of a card, or ``skfp:NAME[-count]``.
+
+    Raises:
+        UnknownNameError, CardError, MissingExtraError, WeightsError: see :func:`molmv.adapters.load_teacher`.
+    """
+    return adapters.load_teacher(cards.load_card(name), device)
+
+
+def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int | None = None) -> Student:
+    """A released student by name, or any checkpoint folder.
+
+    Raises:
+        UnknownNameError: neither a student's name nor a folder.
+        CheckpointError: the folder is not a checkpoint, or was damaged.
+    """
+    from molmv.student.embed import Student
+
+    path = Path(name_or_path)
+    if str(name_or_path) in student_names():
+        path = student_folder() / str(name_or_path)
+    elif not path.is_dir():
+        raise UnknownNameError(
+            f"{str(name_or_path)!r} is neither a released student ({', '.join(student_names()) or 'none'}) nor a folder."
+        )
+    return Student.load(path, device=device, batch_size=batch_size)
+
+
+def load_embedder(name_or_path: str, device: str = "auto", batch_size: int | None = None) -> Embedder:
+    """A student (name or checkpoint folder) or a teacher (name, card, ``skfp:…``).
+
+    Raises:
+        UnknownNameError: no such thing; lists what there is.
+    """
+    if name_or_path in student_names() or Path(name_or_path).is_dir():
+        return load_student(name_or_path, device, batch_size)
+    try:
+        teacher = load_teacher(name_or_path, device)
+    except UnknownNameError as error:
+        students = ", ".join(student_names()) or "none"
+        raise UnknownNameError(f"No model is called {name_or_path!r} (students: {students}).", error.hint) from error
+    if batch_size:
+        teacher.batch_size = batch_size
+    return teacher

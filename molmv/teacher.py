@@ -1,0 +1,133 @@
+"""A teacher: a card, and an adapter that embeds one batch. All else (validation, batching, isolation) is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float32
+
+from molmv import molecules
+from molmv.cards import Provenance, TeacherCard
+from molmv.errors import MolmvError, TeacherError
+from molmv.rows import ERROR, Rows
+
+
+class Adapter(Protocol):
+    """What a family of teachers has to supply.
+
+    Attributes:
+        dim: width of its vectors.
+    """
+
+    dim: int
+
+    def embed_batch(self, inputs: Sequence[str]) -> np.ndarray:
+        """Vectors ``(len(inputs), dim)`` of valid inputs, in order; a NaN row for one that it cannot embed."""
+        ...
+
+
+class Teacher:
+    """An :class:`~molmv.embedder.Embedder` made of a card and an adapter.
+
+    Args:
+        card: what the teacher is.
+        adapter: what embeds a batch.
+        batch_size: inputs in one call of the adapter.
+
+    Raises:
+        TeacherError: the adapter's width is not the card's.
+    """
+
+    def __init__(self, card: TeacherCard, adapter: Adapter, batch_size: int = 256) -> None:
+        if card.dim and card.dim != adapter.dim:
+            raise TeacherError(f"Teacher {card.name!r}: its card says {card.dim} dimensions, it has {adapter.dim}.")
+        self.card, self.adapter, self.batch_size = card, adapter, batch_size
+        self.name, self.dim, self.digest = card.name, adapter.dim, card.digest
+        self.provenance: dict[str, Any] = {"teacher": card.name, **_plain(card.provenance)}
+
+    @classmethod
+    def from_callable(
+        cls,
+        function: Callable[[Sequence[str]], np.ndarray],
+        dim: int,
+        name: str,
+        likelihood: str = "gaussian",
+        canonicalise: bool = True,
+    ) -> Teacher:
+        """A teacher from any function of SMILES.
+
+        Args:
+            function: takes n SMILES, returns an array ``(n, dim)``; a NaN row for one that it cannot embed.
+            dim: width of its vectors.
+            name: how to call it.
+            likelihood: how its outputs are distributed.
+            canonicalise: give it RDKit's canonical SMILES instead of the user's.
+        """
+        card = TeacherCard(
+            name=name,
+            modality="molecule",
+            adapter="callable",
+            dim=dim,
+            likelihood=likelihood,
+            canonicalise=canonicalise,
+            provenance=Provenance("unknown", (), ()),
+        )
+        return cls(card, _Callable(function, dim))
+
+    def screen(self, values: Sequence[Any], problems: dict[int, str] | None = None) -> Rows:
+        """See :func:`molmv.molecules.screen`."""
+        return molecules.screen(values, problems)
+
+    def embed(self, rows: Rows) -> Float32[np.ndarray, "n dim"]:
+        """Vectors of all rows, in order; NaN where refused. ``rows`` is changed in place."""
+        return self.embed_with_keys(rows)[0]
+
+    def embed_with_keys(self, rows: Rows) -> tuple[Float32[np.ndarray, "n dim"], np.ndarray]:
+        """As :meth:`embed`, and the hash of each row's canonical SMILES (0 where refused)."""
+        canonical = molecules.canonicalise(rows)
+        inputs = canonical if self.card.canonicalise else list(rows.inputs)
+        out = np.full((len(rows), self.dim), np.nan, dtype=np.float32)
+        good = rows.good
+        for start in range(0, len(good), self.batch_size):
+            piece = good[start : start + self.batch_size]
+            out[piece] = self._embed_piece(rows, piece, [inputs[i] for i in piece])
+        keys = molecules.keys([c if ok else "" for c, ok in zip(canonical, rows.valid, strict=True)])
+        return out, keys
+
+    def _embed_piece(self, rows: Rows, piece: Sequence[int], inputs: list[str]) -> np.ndarray:
+        """One batch; if the adapter fails on it, row by row, so that only the culprits are refused."""
+        try:
+            values = self._checked(inputs)
+        except MolmvError:
+            raise
+        except Exception as error:  # a teacher is foreign code: whatever it raises costs its row, not the run
+            if len(piece) == 1:
+                rows.refuse(piece[0], ERROR, f"{self.name}: {type(error).__name__}: {str(error)[:200]}")
+                return np.full((1, self.dim), np.nan, dtype=np.float32)
+            single = [self._embed_piece(rows, [i], [text]) for i, text in zip(piece, inputs, strict=True)]
+            return np.concatenate(single)
+        for i, finite in zip(piece, np.isfinite(values).all(axis=1), strict=True):
+            if not finite:
+                rows.refuse(i, ERROR, f"{self.name} has no vector for this molecule")
+        return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
+
+    def _checked(self, inputs: list[str]) -> np.ndarray:
+        values = np.asarray(self.adapter.embed_batch(inputs), dtype=np.float32)
+        if values.shape != (len(inputs), self.dim):
+            raise TeacherError(
+                f"Teacher {self.name!r} was given {len(inputs)} molecules and returned an array of shape "
+                f"{values.shape}; expected ({len(inputs)}, {self.dim}).",
+                "Its adapter must return one row for each input, in order.",
+            )
+        return values
+
+
+class _Callable:
+    def __init__(self, function: Callable[[Sequence[str]], np.ndarray], dim: int) -> None:
+        self.embed_batch, self.dim = function, dim
+
+
+def _plain(provenance: Provenance) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in provenance.__dict__.items() if v}
