@@ -90,14 +90,14 @@ def fill_missing(
     arithmetic, because a gradient through a masked NaN is NaN.
 
     Returns:
-        The targets in float, (batch, dim), and the mask of the rows to count, (batch,).
+        The targets in float32, (batch, dim), and the mask of the rows to count, (batch,).
 
     Example:
         >>> fill_missing(torch.tensor([[1.0, 2.0], [torch.nan, 0.0]]), None)
         (tensor([[1., 2.],
                 [0., 0.]]), tensor([ True, False]))
     """
-    target = target.to(torch.promote_types(target.dtype, torch.float32))
+    target = target.float()
     finite = target.sum(-1).isfinite()
     mask = finite if present is None else finite & present
     return torch.where(mask[:, None], target, 0.0), mask
