@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 EIGENPAIRS = 8
 STEPS = 16
 
-_SYMBOLS = (
+_SYMBOLS = (  # in the order of MiniMol's one-hot
     "C N O S F Si P Cl Br Mg Na Ca Fe As Al I B V K Tl Yb Sb Sn Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr Cr "
     "Pt Hg Pb"
-).split()
+)
 # Groups along the periodic table, row by row; 19 stands for the f-block.
 _SHORT, _LONG = [1, 2, *range(13, 19)], list(range(1, 19))
 _WITH_F_BLOCK = [1, 2, 3, *[19] * 14, *range(4, 19)]
@@ -43,8 +43,9 @@ def _element_table() -> np.ndarray:
     """Features that follow from the atomic number alone: one-hot symbol (44), group (20), period (8)."""
     groups = [group for row in _GROUPS for group in row]
     periods = [period for period, row in enumerate(_GROUPS) for _ in row]
+    rank = {symbol: i for i, symbol in enumerate(_SYMBOLS.split())}
     symbols = [Chem.GetPeriodicTable().GetElementSymbol(z) for z in range(1, 119)]
-    ranks = [_SYMBOLS.index(symbol) if symbol in _SYMBOLS else len(_SYMBOLS) for symbol in symbols]
+    ranks = [rank.get(symbol, len(rank)) for symbol in symbols]
     table = [_one_hot(ranks, 44), _one_hot([group - 1 for group in groups], 20), _one_hot(periods, 8)]
     # A dummy atom, number 0, is read as the last element: the reference looks up entry 0 - 1.
     return np.roll(np.pad(np.concatenate(table, axis=1), ((0, 1), (0, 0)), mode="edge"), 1, axis=0)
@@ -129,6 +130,8 @@ def _components(size: int, bonds: Sequence[tuple[int, ...]]) -> list[list[int]]:
     for first, second, *_ in bonds:
         neighbours[first].append(second)
         neighbours[second].append(first)
+    for row in neighbours:
+        row.sort()
     parts: list[list[int]] = []
     done: set[int] = set()
     for start in range(size):
