@@ -1,0 +1,52 @@
+"""Many molecular models, one embedding. Names are imported when first used: ``import molmv`` loads nothing heavy."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from molmv.distill import distill
+    from molmv.featurizing import featurize
+    from molmv.loss import MajorityVoteLoss
+    from molmv.models import list_teachers, load_embedder, load_student, load_teacher
+    from molmv.results import EmbeddingResult, load_embeddings
+
+    __version__: str
+
+__all__ = [
+    "EmbeddingResult",
+    "MajorityVoteLoss",
+    "__version__",
+    "distill",
+    "featurize",
+    "list_teachers",
+    "load_embedder",
+    "load_embeddings",
+    "load_student",
+    "load_teacher",
+]
+
+_HOMES = {
+    "EmbeddingResult": "molmv.results",
+    "MajorityVoteLoss": "molmv.loss",
+    "distill": "molmv.distill",
+    "featurize": "molmv.featurizing",
+    "list_teachers": "molmv.models",
+    "load_embedder": "molmv.models",
+    "load_embeddings": "molmv.results",
+    "load_student": "molmv.models",
+    "load_teacher": "molmv.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("molmv")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'molmv' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

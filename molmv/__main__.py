@@ -1,0 +1,5 @@
+"""``python -m molmv``."""
+
+from molmv.cli import main
+
+main()

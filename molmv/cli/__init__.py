@@ -1,0 +1,76 @@
+"""``molmv``, the command. One file a verb; each imports what is heavy inside its function, so that help is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from molmv.cli import terminal
+from molmv.errors import MolmvError
+
+__all__ = ["app", "main"]
+
+# verb -> "module:attribute"; a Typer becomes a group of commands, a function one command.
+_VERBS = {
+    "featurize": "molmv.cli.featurize:featurize",
+    "teachers": "molmv.cli.teachers:app",
+    "distill": "molmv.cli.distill:distill",
+}
+
+
+class _Root(TyperGroup):
+    """Turns every error that molmv raises on purpose into one line and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MolmvError as problem:
+            terminal.error(problem)
+            raise typer.Exit(problem.exit_code) from problem
+        except KeyboardInterrupt as interrupt:
+            terminal.note("interrupted")
+            raise typer.Exit(130) from interrupt
+
+
+app = typer.Typer(
+    cls=_Root,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        terminal.show(f"molmv {metadata.version('molmv')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Embeddings of molecules, from many models or from one small student of them all."""
+
+
+for _verb, _place in _VERBS.items():
+    _module, _attribute = _place.split(":")
+    if find_spec(_module) is None:
+        continue
+    _command = getattr(import_module(_module), _attribute)
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_verb)
+    else:
+        app.command(_verb)(_command)
+
+
+def main() -> None:
+    """Run the command line; what ``molmv`` on the shell calls."""
+    app()

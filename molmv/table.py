@@ -1,0 +1,307 @@
+"""Reads a column of SMILES, and maybe one of ids, from csv, tsv, smi, parquet or stdin, chunk by chunk.
+
+Every line (csv, tsv: every record) after the header is a row, blank lines included: rows never shift. What concerns
+one row is reported with that row; what concerns the file is an :class:`~molmv.errors.InputError`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from molmv.errors import InputError
+from molmv.molecules import diagnose
+from molmv.textfile import TextFile
+
+SMILES_COLUMNS = ("smiles", "canonical_smiles", "input")
+# A cell above this is a quote that was never closed, not a molecule.
+_MAX_CELL = 1 << 24
+_EXTENSIONS = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".smi": "smi", ".smiles": "smi", ".ism": "smi"}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of a table.
+
+    Attributes:
+        start: row number of the first, counted from 0 after the header.
+        values: the SMILES column as it stands in the file; None where there is none.
+        ids: the id column; None if the table has none.
+        problems: position in this chunk -> what is wrong with the line it comes from.
+    """
+
+    start: int
+    values: list[str | None]
+    ids: list[str | None] | None
+    problems: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class _Row(NamedTuple):
+    value: str | None
+    id: str | None = None
+    problem: str | None = None
+
+
+class Table:
+    """A column of SMILES in a file or on stdin; made by :func:`open_table`.
+
+    Attributes:
+        name: what to call it in messages.
+        smiles_column: name of the column that is read.
+        id_column: name of the column with the user's ids; None without.
+    """
+
+    def __init__(
+        self,
+        file: TextFile,
+        smiles_column: str,
+        id_column: str | None,
+        rows: Iterator[_Row],
+        fraction: Callable[[], float | None],
+    ) -> None:
+        self.name = file.name
+        self.smiles_column = smiles_column
+        self.id_column = id_column
+        self._path = file.path if file.regular else None
+        self._rows = rows
+        self._fraction = fraction
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the file has been read, from 0 to 1; None for stdin."""
+        return self._fraction()
+
+    def digest(self) -> str | None:
+        """SHA-256 (hex) of the file's bytes; None for stdin and pipes."""
+        if self._path is None:
+            return None
+        with self._path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def chunks(self, size: int, skip_rows: int = 0) -> Iterator[Chunk]:
+        """All rows, ``size`` at a time (the last chunk may be shorter). A table is read once.
+
+        Args:
+            size: rows of a chunk.
+            skip_rows: leave out this many rows; the others keep their numbers.
+
+        Raises:
+            InputError: bytes that cannot be decoded, a truncated archive, an unclosed quote; names the line.
+        """
+        start = skip_rows
+        rows = islice(self._rows, skip_rows, None)
+        while taken := list(islice(rows, size)):
+            problems = {i: row.problem for i, row in enumerate(taken) if row.problem}
+            ids = [row.id for row in taken] if self.id_column is not None else None
+            yield Chunk(start, [row.value for row in taken], ids, problems)
+            start += len(taken)
+
+
+def open_table(path: str | Path, smiles_column: str | None = None, id_column: str | None = None) -> Table:
+    """Open a file of SMILES and find its columns. The format is told from the extension, else from the first line.
+
+    Args:
+        path: csv, tsv, smi (maybe gzipped) or parquet; ``"-"`` for text on stdin.
+        smiles_column: by default the one column called smiles, canonical_smiles or input (in any case), else the
+            only column.
+        id_column: a column to carry along. For smi it is always there: the text after the SMILES.
+
+    Raises:
+        InputError: no such file, not a table, or no such column; says what, where, and what to do.
+    """
+    file = TextFile(path)
+    if file.head.startswith(b"PAR1"):
+        return _open_parquet(file, smiles_column, id_column)
+    if Path(path).suffix == ".parquet":
+        raise InputError(f"{file.name} is not a parquet file.", "Check how it was written.")
+    lines = file.lines()
+    first = next(lines, None)
+    if first is None:
+        raise InputError(f"{file.name} is empty.", "Give a file with a header and a column of SMILES.")
+    lines = chain([first], lines)
+    kind = _kind(Path(path), first)
+    if kind == "smi":
+        return _open_smi(file, first, lines, smiles_column, id_column)
+    return _open_csv(file, lines, "\t" if kind == "tsv" else _delimiter(first), smiles_column, id_column)
+
+
+def _kind(path: Path, first: str) -> str:
+    """``csv``, ``tsv`` or ``smi``: from the extension, else by looking at the first line."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes[-1:] == [".gz"]:
+        suffixes.pop()
+    known = _EXTENSIONS.get(suffixes[-1]) if suffixes else None
+    if known:
+        return known
+    tokens = first.split()
+    if tokens and _is_smiles(tokens[0]):
+        return "smi"
+    if "\t" in first:
+        return "tsv"
+    header = len(tokens) > 1 and tokens[0].lower() in SMILES_COLUMNS
+    return "smi" if header and "," not in first else "csv"
+
+
+def _delimiter(header: str) -> str:
+    """Some programs write ``;`` or tabs into a csv; a SMILES column's header holds neither."""
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def _is_smiles(text: str) -> bool:
+    return diagnose(text) is None
+
+
+# csv, tsv ------------------------------------------------------------------------------------------------------------
+
+
+def _open_csv(
+    file: TextFile, lines: Iterator[str], delimiter: str, smiles_column: str | None, id_column: str | None
+) -> Table:
+    records = _records(file, lines, delimiter)
+    _, header = next(records)
+    names = [name.strip() for name in header]
+    value = _smiles_position(file, names, smiles_column)
+    label = None if id_column is None else _position(file, names, id_column)
+
+    def rows() -> Iterator[_Row]:
+        for line, record in records:
+            if len(record) == len(names):
+                yield _Row(record[value], None if label is None else record[label])
+            elif not record:
+                yield _Row("")
+            else:
+                cell = record[value] if value < len(record) else None
+                fields = f"{len(record)} field{'s' if len(record) > 1 else ''}"
+                yield _Row(cell, None, f"line {line} has {fields}, the header has {len(names)}")
+
+    return Table(file, names[value], None if label is None else names[label], rows(), lambda: file.fraction)
+
+
+def _records(file: TextFile, lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The records of a csv, each with the line it starts on (from 1)."""
+    ended = False
+
+    def feed() -> Iterator[str]:
+        nonlocal ended
+        yield from lines
+        ended = True
+
+    # The limit is the process's. Raised only: other readers in it are not made stricter.
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
+    reader = csv.reader(feed(), delimiter=delimiter)
+    line = 1
+    try:
+        for record in reader:
+            if ended:  # asked for a line after the last one: the record is still inside a quote
+                raise InputError(f"{file.name}: a quote opened on line {line} is never closed.", "Close or double it.")
+            yield line, record
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{file.name}: line {line}: {error}.", "Look for a quote that is opened and not closed."
+        ) from error
+
+
+def _smiles_position(file: TextFile, names: Sequence[str], wanted: str | None) -> int:
+    if wanted is not None:
+        return _position(file, names, wanted)
+    candidates = [i for i, name in enumerate(names) if name.lower() in SMILES_COLUMNS]
+    if len(candidates) > 1:
+        both = " and ".join(repr(names[i]) for i in candidates)
+        raise InputError(f"{file.name}: columns {both} could each hold the SMILES.", "Choose one with -s COLUMN.")
+    if candidates:
+        return candidates[0]
+    if len(names) != 1:
+        raise InputError(
+            f"{file.name} has no column called smiles; its columns are: {', '.join(names) or '(none)'}.",
+            "Name it with -s COLUMN; if line 1 is already data, add a header.",
+        )
+    if names[0].split() and _is_smiles(names[0].split()[0]):
+        raise InputError(f"{file.name} has no header: line 1 is a molecule.", "Add one or name the file .smi.")
+    return 0
+
+
+def _position(file: TextFile, names: Sequence[str], wanted: str) -> int:
+    found = [i for i, name in enumerate(names) if name == wanted]
+    found = found or [i for i, name in enumerate(names) if name.lower() == wanted.lower()]
+    if not found:
+        raise InputError(
+            f"{file.name} has no column {wanted!r}; its columns are: {', '.join(names) or '(none)'}.",
+            "Name one of them.",
+        )
+    if len(found) > 1:
+        raise InputError(f"{file.name} has {len(found)} columns called {wanted!r}.", "Rename one of them.")
+    return found[0]
+
+
+# smi -----------------------------------------------------------------------------------------------------------------
+
+
+def _open_smi(
+    file: TextFile, first: str, lines: Iterator[str], smiles_column: str | None, id_column: str | None
+) -> Table:
+    names = ["smiles", "name"]
+    header = first.split(None, 1)
+    if header and header[0].lower() in SMILES_COLUMNS:
+        next(lines)
+        names = [header[0], " ".join(header[1].split()) if len(header) > 1 and header[1].strip() else "name"]
+    if smiles_column is not None and _position(file, names, smiles_column) != 0:
+        raise InputError(f"{file.name}: the SMILES of a .smi file come first in each line.", "Leave out -s.")
+    if id_column is not None and _position(file, names, id_column) != 1:
+        raise InputError(f"{file.name}: {id_column!r} holds the SMILES.", f"The ids are in {names[1]!r}.")
+
+    def rows() -> Iterator[_Row]:
+        for line in lines:
+            fields = line.split(None, 1)
+            yield _Row(fields[0] if fields else "", fields[1].strip() if len(fields) > 1 else None)
+
+    return Table(file, names[0], names[1], rows(), lambda: file.fraction)
+
+
+# parquet -------------------------------------------------------------------------------------------------------------
+
+
+def _open_parquet(file: TextFile, smiles_column: str | None, id_column: str | None) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not file.regular:
+        raise InputError("Parquet cannot be read from a pipe.", "Give the file's path.")
+    file.close()
+    try:
+        parquet = pq.ParquetFile(file.path, memory_map=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{file.name} is a damaged parquet file: {error}.", "Write or copy it again.") from error
+    schema = parquet.schema_arrow
+    value = schema.names[_smiles_position(file, schema.names, smiles_column)]
+    label = None if id_column is None else schema.names[_position(file, schema.names, id_column)]
+    kind = schema.field(value).type
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)):
+        raise InputError(f"{file.name}: column {value!r} holds {kind}, not text.", "Choose another with -s COLUMN.")
+    done = 0
+
+    def rows() -> Iterator[_Row]:
+        nonlocal done
+        columns = [value] if label is None else list(dict.fromkeys([value, label]))
+        try:
+            for batch in parquet.iter_batches(8192, columns=columns, use_threads=False):
+                values = batch.column(value).to_pylist()
+                ids: list[Any] = [None] * len(values) if label is None else batch.column(label).to_pylist()
+                for smiles, label_value in zip(values, ids, strict=True):
+                    yield _Row(smiles, None if label_value is None else str(label_value))
+                done += len(values)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{file.name} is damaged after row {done}: {error}.", "Write or copy it again.") from error
+        finally:
+            parquet.close()
+
+    return Table(file, value, label, rows(), lambda: done / max(parquet.metadata.num_rows, 1))

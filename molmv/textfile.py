@@ -1,0 +1,120 @@
+"""Lines of a text file whatever its packing: plain or gzip, UTF-8 or UTF-16, any line ends, a file or stdin."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from molmv.errors import InputError
+
+STDIN = "-"
+_BOMS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_FORMATS = "Give csv, tsv, smi (maybe gzipped) or parquet."
+
+
+class TextFile:
+    """A text file, opened; its lines are read once, as they are asked for.
+
+    Args:
+        path: the file; ``"-"`` for stdin.
+
+    Attributes:
+        name: what to call it in messages.
+        head: its first bytes, unzipped.
+        regular: whether it can be read again (stdin and pipes cannot).
+
+    Raises:
+        InputError: it cannot be opened, or is a damaged archive.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        stdin = str(path) == STDIN
+        self.name = "stdin" if stdin else str(path)
+        self.regular = not stdin and self.path.is_file()
+        try:
+            raw = sys.stdin.buffer if stdin else self.path.open("rb")
+            self._size = self.path.stat().st_size if self.regular else 0
+        except FileNotFoundError:
+            raise InputError(f"There is no file {self.name}.", "Check the path.") from None
+        except IsADirectoryError:
+            raise InputError(f"{self.name} is a folder, not a file.", "Give one file.") from None
+        except OSError as error:
+            raise InputError(f"Cannot read {self.name}: {error.strerror}.", "Check the path and its rights.") from error
+        self._raw = self._bytes = cast(io.BufferedReader, raw)
+        if raw.peek(2)[:2] == b"\x1f\x8b":  # type: ignore[attr-defined]
+            self._bytes = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)))
+        try:
+            self.head = self._bytes.peek(1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise self._damaged(0) from error
+
+    @property
+    def fraction(self) -> float | None:
+        """How much has been read, from 0 to 1; None where the size is unknown."""
+        if not self.regular:
+            return None
+        return 1.0 if self._raw.closed else self._raw.tell() / max(self._size, 1)
+
+    def close(self) -> None:
+        """Close the file; stdin stays open."""
+        if self.name != "stdin":
+            self._bytes.close()
+            self._raw.close()
+
+    def lines(self) -> Iterator[str]:
+        """Lines with their ends, which may be LF, CRLF or CR.
+
+        Raises:
+            InputError: bytes that are no text in the file's encoding, a truncated archive; names the line.
+        """
+        encoding = self._encoding()
+        if b"\0" in self.head and not encoding.startswith(("utf-16", "utf-32")):
+            raise InputError(f"{self.name} is not text but a binary file.", _FORMATS)
+        text = io.TextIOWrapper(self._bytes, encoding=encoding, newline="")
+        number = 0
+        try:
+            for number, line in enumerate(text, 1):
+                if "\0" in line:
+                    raise InputError(f"{self.name} is not text: line {number} holds a NUL byte.", _FORMATS)
+                yield line
+        except UnicodeDecodeError as error:
+            # The lines before the block with the fault have all been yielded; those inside it have not.
+            number += 1 + error.object[: error.start].decode(error.encoding, "ignore").count("\n")
+            raise InputError(
+                f"{self.name}: line {number} is not {encoding.upper()} ({error.object[error.start : error.end]!r}).",
+                "Save the file as UTF-8.",
+            ) from error
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise self._damaged(number) from error
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot read after line {number}: {error.strerror}.") from error
+        finally:
+            text.detach()
+            self.close()
+
+    def _encoding(self) -> str:
+        for bom, encoding in _BOMS.items():
+            if self.head.startswith(bom):
+                return encoding
+        # Without a mark: ASCII text in UTF-16 has a NUL in every other byte.
+        zeros = [byte == 0 for byte in self.head[:4]]
+        return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(
+            tuple(zeros), "utf-8"
+        )
+
+    def _damaged(self, line: int) -> InputError:
+        return InputError(
+            f"{self.name} is a truncated or damaged gzip file (good up to line {line}).", "Copy or download it again."
+        )
