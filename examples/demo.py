@@ -1,0 +1,57 @@
+"""Shows what is in a file of embeddings: which rows were refused and why, and what lies near one molecule.
+
+Run as ``python examples/demo.py build/library_embeddings.parquet [ID]``; ``make demo`` writes that file first.
+"""
+
+import re
+import sys
+from collections import defaultdict
+
+import numpy as np
+
+import molmv
+
+NICOTINE = "NSC-5065"
+NEIGHBOURS = 6
+
+
+def kind(reason: str) -> str:
+    """Returns a reason without what differs from row to row: ``valence: … atom # 1 …`` is ``valence``."""
+    return re.split(r"[:'\"]", reason)[0].strip()
+
+
+def show_refused(result: molmv.EmbeddingResult) -> None:
+    """Prints the refused rows by status and kind of reason, each with its first example."""
+    groups = defaultdict(list)
+    for row in np.flatnonzero(~result.valid):
+        groups[result.status[row], kind(result.reason[row])].append(row)
+    print(f"Refused: {sum(map(len, groups.values()))} of {len(result):,} rows")
+    for (status, reason), rows in sorted(groups.items(), key=lambda group: -len(group[1])):
+        text = (result.smiles[rows[0]] or "").encode("unicode_escape").decode()
+        example = f"{result.ids[rows[0]]} {text if len(text) <= 30 else text[:30] + '…'}"
+        print(f"  {len(rows):3}  {status:9}  {reason:36}  e.g. {example.rstrip()}")
+
+
+def show_neighbours(result: molmv.EmbeddingResult, name: str) -> None:
+    """Prints the molecules whose embeddings have the highest cosine with that of the named one."""
+    query = result.ids.index(name)
+    # Centred: what all molecules have in common says nothing about which two are alike.
+    vectors = result.X - np.nanmean(result.X, axis=0)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = np.nan_to_num(vectors @ vectors[query], nan=-1.0)
+    print(f"Nearest to {name}  {result.smiles[query]}")
+    for row in [row for row in np.argsort(-cosine) if row != query][:NEIGHBOURS]:
+        print(f"  {cosine[row]:.3f}  {result.ids[row]:9}  {result.smiles[row]}")
+
+
+def main() -> None:
+    """Reads the file named on the command line."""
+    result = molmv.load_embeddings(sys.argv[1])
+    print(f"\n{result!r}\n")
+    show_refused(result)
+    print()
+    show_neighbours(result, sys.argv[2] if len(sys.argv) > 2 else NICOTINE)
+
+
+if __name__ == "__main__":
+    main()
