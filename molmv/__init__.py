@@ -40,9 +40,12 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("molmv")
+        try:
+            return version("molmv")
+        except PackageNotFoundError:  # a checkout on the path, not installed
+            return "unknown"
     if name not in _HOMES:
         raise AttributeError(f"module 'molmv' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

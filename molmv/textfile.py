@@ -44,7 +44,7 @@ class TextFile:
         self.name = "stdin" if stdin else str(path)
         self.regular = not stdin and self.path.is_file()
         try:
-            raw = sys.stdin.buffer if stdin else self.path.open("rb")
+            raw = cast(io.BufferedReader, sys.stdin.buffer if stdin else self.path.open("rb"))
             self._size = self.path.stat().st_size if self.regular else 0
         except FileNotFoundError:
             raise InputError(f"There is no file {self.name}.", "Check the path.") from None
@@ -52,8 +52,8 @@ class TextFile:
             raise InputError(f"{self.name} is a folder, not a file.", "Give one file.") from None
         except OSError as error:
             raise InputError(f"Cannot read {self.name}: {error.strerror}.", "Check the path and its rights.") from error
-        self._raw = self._bytes = cast(io.BufferedReader, raw)
-        if raw.peek(2)[:2] == b"\x1f\x8b":  # type: ignore[attr-defined]
+        self._raw = self._bytes = raw
+        if raw.peek(2)[:2] == b"\x1f\x8b":
             self._bytes = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)))
         try:
             self.head = self._bytes.peek(1)
@@ -109,10 +109,8 @@ class TextFile:
             if self.head.startswith(bom):
                 return encoding
         # Without a mark: ASCII text in UTF-16 has a NUL in every other byte.
-        zeros = [byte == 0 for byte in self.head[:4]]
-        return {(False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be"}.get(
-            tuple(zeros), "utf-8"
-        )
+        zeros = "".join("0" if byte == 0 else "x" for byte in self.head[:4])
+        return {"x0x0": "utf-16-le", "0x0x": "utf-16-be"}.get(zeros, "utf-8")
 
     def _damaged(self, line: int) -> InputError:
         return InputError(

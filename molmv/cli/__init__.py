@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import molmv
 from molmv.cli import terminal
 from molmv.errors import MolmvError
 
@@ -47,7 +48,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        terminal.show(f"molmv {metadata.version('molmv')}")
+        terminal.show(f"molmv {molmv.__version__}")
         raise typer.Exit
 
 

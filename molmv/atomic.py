@@ -1,0 +1,63 @@
+"""Files appear whole or not at all: written beside their place, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from molmv.errors import OutputError
+
+
+@contextmanager
+def replacing(path: Path, overwrite: bool = True) -> Iterator[Path]:
+    """A temporary file that takes the place of ``path`` when the body ends well, and vanishes when it does not.
+
+    Args:
+        path: where the file goes; its folder must exist.
+        overwrite: whether it may exist already.
+
+    Raises:
+        OutputError: it exists and may not be replaced, or the system refuses to write.
+    """
+    check_writable(path, overwrite)
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror or error}.", "Check the disk and its rights."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, overwrite: bool) -> None:
+    """Refuse a path where no file can or may go.
+
+    Raises:
+        OutputError: it is a folder, its folder is missing, or it exists and may not be replaced.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder.", "Name a file in it.")
+    if not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} of {path.name} does not exist.", "Make it first.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists.", "Replace it with --overwrite (overwrite=True), or choose another name.")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut; only POSIX can open a folder for that."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

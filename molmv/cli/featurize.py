@@ -1,0 +1,79 @@
+"""``molmv featurize``: a file of molecules in, a file of embeddings out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molmv.cli import terminal
+
+
+def featurize(
+    file: Annotated[str, typer.Argument(help="csv, tsv, smi (maybe gzipped) or parquet; - for stdin.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", "--output", help="parquet, csv or npz. [default: FILE's name_embeddings.parquet]"),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="A student, a teacher or a checkpoint folder.")
+    ] = "molmv-small",
+    smiles_column: Annotated[
+        str | None, typer.Option("-s", "--smiles-column", help="[default: smiles, in any case; else the only column]")
+    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id-column", help="A column to carry along.")] = None,
+    batch_size: Annotated[int | None, typer.Option("-b", "--batch-size", min=1, help="Molecules at a time.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ….")] = "auto",
+    chunk_size: Annotated[int, typer.Option("--chunk-size", min=1, help="Rows kept at a time.")] = 8192,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="If one row is refused write nothing, exit 3.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar, no summary.")] = False,
+) -> None:
+    """Embed a file of molecules, one row of output for each row of input.
+
+    A row that cannot be embedded keeps its place, with a status, a reason and NaN.
+
+    **Examples**
+
+    `molmv featurize smiles.csv` writes smiles_embeddings.parquet
+
+    `molmv featurize assay.csv -s structure --id-column compound -o emb.csv`
+
+    `molmv featurize library.smi.gz --model ecfp --resume`
+
+    `zcat library.smi.gz | molmv featurize - -o emb.npz`
+    """
+    out = out or Path(default_out(file))
+    try:
+        from molmv.featurizing import featurize_file
+
+        with terminal.progress(f"embedding {Path(file).name}", quiet) as progress:
+            summary = featurize_file(
+                file,
+                out,
+                model,
+                smiles_column=smiles_column,
+                id_column=id_column,
+                chunk_size=chunk_size,
+                resume=resume,
+                overwrite=overwrite,
+                strict=strict,
+                device=device,
+                batch_size=batch_size,
+                progress=progress,
+            )
+    except KeyboardInterrupt as interrupt:
+        parts = Path(f"{out}.parts")
+        kept = f"; finished chunks are kept in {parts}: go on with the same command and --resume"
+        terminal.note("interrupted" + (kept if parts.exists() else "; nothing was written"))
+        raise typer.Exit(130) from interrupt
+    if not quiet:
+        terminal.note(str(summary))
+
+
+def default_out(file: str) -> str:
+    """``data/smiles.csv.gz`` -> ``smiles_embeddings.parquet``, in the folder one is in."""
+    name = Path(file).name.removesuffix(".gz")
+    return f"{'stdin' if file == '-' else Path(name).stem}_embeddings.parquet"

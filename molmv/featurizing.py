@@ -1,0 +1,304 @@
+"""SMILES in, embeddings out: in memory for Python, and from file to file, resumable, for more than memory holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+import molmv
+from molmv import formats
+from molmv.atomic import check_writable, replacing
+from molmv.embedder import Embedder
+from molmv.errors import InputError, OutputError, RefusedRowsError, TeacherError
+from molmv.formats import CHUNK_ROWS
+from molmv.parts import Parts, differences, open_parts
+from molmv.results import EmbeddingResult
+from molmv.rows import ERROR, OK, Rows
+from molmv.table import Chunk, Table, open_table
+from molmv.textfile import STDIN
+
+DEFAULT_MODEL = "molmv-small"
+
+
+def featurize(
+    smiles: Iterable[Any] | str | Path,
+    model: str | Embedder = DEFAULT_MODEL,
+    *,
+    smiles_column: str | None = None,
+    id_column: str | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+) -> EmbeddingResult:
+    """Embed molecules. Row i of the result is row i of the input; a row that cannot be embedded says why.
+
+    Args:
+        smiles: a sequence of SMILES, or the path of a csv, tsv, smi or parquet file.
+        model: name of a student or teacher, a checkpoint folder, or anything that is an
+            :class:`~molmv.embedder.Embedder`.
+        smiles_column: of a file; found by its name if not given.
+        id_column: of a file; carried along.
+        device: ``auto``, ``cpu``, ``cuda``, …; for a model given by name.
+        batch_size: molecules at a time; for a model given by name.
+
+    Raises:
+        InputError: not a list of SMILES, or a file that cannot be read.
+        UnknownNameError: no model of that name.
+    """
+    if isinstance(smiles, str | Path):
+        table = _open(smiles, smiles_column, id_column)
+        chunks: Iterable[Chunk] = table.chunks(CHUNK_ROWS)
+        name, digest = table.id_column, table.digest()
+    else:
+        if smiles_column is not None or id_column is not None:
+            raise InputError("Columns can be named for a file only.", "Give its path, or leave them out.")
+        values = _as_list(smiles)
+        starts = range(0, len(values), CHUNK_ROWS)
+        chunks = (Chunk(start, values[start : start + CHUNK_ROWS], None, {}) for start in starts)
+        name, digest = None, None
+    embedder = _load(model, device, batch_size)
+    result = EmbeddingResult(
+        X=np.empty((0, embedder.dim), dtype=np.float32),
+        smiles=[],
+        status=[],
+        reason=[],
+        ids=None if name is None else [],
+        id_column=name or "id",
+        provenance=_job(embedder, digest, {}),
+    )
+    vectors = [result.X]
+    for chunk in chunks:
+        rows, X = _embed(embedder, chunk)
+        vectors.append(X)
+        result.smiles += [value if isinstance(value, str) else None for value in chunk.values]
+        result.status += rows.status
+        result.reason += rows.reason
+        if result.ids is not None:
+            result.ids += chunk.ids or []
+    result.X = np.concatenate(vectors)
+    return result
+
+
+def _open(path: str | Path, smiles_column: str | None, id_column: str | None) -> Table:
+    try:
+        return open_table(path, smiles_column, id_column)
+    except InputError as error:
+        if isinstance(path, str) and not Path(path).suffix and not Path(path).exists():
+            raise InputError(error.message, f"To embed one molecule give a list: [{path!r}].") from error
+        raise
+
+
+def _as_list(smiles: Iterable[Any]) -> list[Any]:
+    if getattr(smiles, "ndim", 1) != 1 or isinstance(smiles, dict | set | frozenset | bytes):
+        raise InputError(f"Expected one list of SMILES, found a {type(smiles).__name__}.", "Give one column of it.")
+    return list(smiles)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a file job did; as text, one line.
+
+    Attributes:
+        counts: rows with each status.
+        computed: rows that this run embedded; the others were finished before.
+        seconds: wall time, without loading the model.
+        out: where the embeddings are.
+    """
+
+    counts: dict[str, int]
+    computed: int
+    seconds: float
+    out: Path
+
+    @property
+    def rows(self) -> int:
+        """Rows in the output."""
+        return sum(self.counts.values())
+
+    def __str__(self) -> str:
+        counts = {OK: 0, **self.counts}
+        parts = ", ".join(f"{number} {status}" for status, number in counts.items())
+        before = f" ({self.rows - self.computed} of them finished before)" if self.computed < self.rows else ""
+        rate = self.computed / max(self.seconds, 1e-9)
+        return f"{self.rows} rows{before}: {parts}; {self.seconds:.1f} s; {rate:.0f} molecules/s -> {self.out}"
+
+
+def featurize_file(
+    path: str | Path,
+    out: str | Path,
+    model: str | Embedder = DEFAULT_MODEL,
+    *,
+    smiles_column: str | None = None,
+    id_column: str | None = None,
+    chunk_size: int = CHUNK_ROWS,
+    resume: bool = False,
+    overwrite: bool = False,
+    strict: bool = False,
+    device: str = "auto",
+    batch_size: int | None = None,
+    progress: Callable[[int, float | None], None] | None = None,
+) -> Summary:
+    """Embed a file of molecules into a file of embeddings, chunk by chunk; memory does not grow with the file.
+
+    Finished chunks are kept in ``OUT.parts/`` until the output is whole, so that a run that was killed goes on with
+    ``resume`` and ends with the same data as one that was not.
+
+    Args:
+        path: csv, tsv, smi, parquet; ``"-"`` for stdin, which cannot be resumed.
+        out: where to write; the extension (parquet, csv, npz) says how.
+        model: as in :func:`featurize`.
+        smiles_column: found by its name if not given.
+        id_column: carried along under its own name.
+        chunk_size: rows embedded and written at a time.
+        resume: go on with an interrupted run; begin if there is none.
+        overwrite: replace the output, drop an interrupted run.
+        strict: refuse the whole file if one row is refused.
+        device: as in :func:`featurize`.
+        batch_size: as in :func:`featurize`.
+        progress: called after each chunk with the rows done and the fraction of the file read (None: unknown).
+
+    Raises:
+        InputError: a file that cannot be read; says what, where and what to do.
+        OutputError: an output that exists, is the input, or belongs to another job.
+        RefusedRowsError: with ``strict``; nothing is written.
+        TeacherError: the model did not return one vector a row.
+    """
+    out = Path(out)
+    _check_output(path, out, chunk_size, resume, overwrite)
+    table = open_table(path, smiles_column, id_column)
+    formats.check_id_column(table.id_column)
+    digest = table.digest()
+    if resume and digest is None:
+        raise InputError(f"A run that reads {table.name} cannot be resumed.", "Save it to a file first.")
+    embedder = _load(model, device, batch_size)
+    columns = {"smiles_column": table.smiles_column, "id_column": table.id_column}
+    job = _job(embedder, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
+    start = time.perf_counter()
+    with open_parts(out, job, resume, overwrite) as parts:
+        if out.exists() and not overwrite:
+            if not resume:
+                check_writable(out, overwrite)  # it has appeared meanwhile
+            if not len(parts):
+                return Summary(_finished(out, job), 0, time.perf_counter() - start, out)
+        before = parts.rows
+        try:
+            _embed_chunks(table, embedder, parts, chunk_size, strict, progress)
+        except BaseException:
+            if digest is None:
+                parts.clear()  # nobody can go on with them
+            raise
+        counts = dict(sorted(parts.counts.items(), key=lambda item: (item[0] != OK, -item[1], item[0])))
+        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts})
+        with replacing(out) as temporary:
+            formats.write(temporary, final, parts.tables, out.suffix)
+        computed = parts.rows - before
+        parts.clear()
+    return Summary(counts, computed, time.perf_counter() - start, out)
+
+
+def _check_output(path: str | Path, out: Path, chunk_size: int, resume: bool, overwrite: bool) -> None:
+    formats.check_extension(out)
+    if chunk_size < 1:
+        raise InputError(f"A chunk of {chunk_size} rows is impossible.", "Give --chunk-size at least 1.")
+    if resume and overwrite:
+        raise OutputError("--resume keeps what --overwrite drops.", "Give one of them.")
+    if str(path) != STDIN and out.exists() and Path(path).exists() and out.samefile(path):
+        raise OutputError(f"{out} is the input.", "Choose another name: the input is never overwritten.")
+    check_writable(out, overwrite or resume)
+
+
+def _embed_chunks(
+    table: Table,
+    embedder: Embedder,
+    parts: Parts,
+    chunk_size: int,
+    strict: bool,
+    progress: Callable[[int, float | None], None] | None,
+) -> None:
+    schema = formats.schema(embedder.dim, table.id_column, parts.job)
+    for chunk in table.chunks(chunk_size, skip_rows=parts.rows):
+        rows, X = _embed(embedder, chunk)
+        if strict and not rows.valid.all():
+            parts.clear()
+            raise _refused(chunk, rows)
+        parts.add(formats.to_table(schema, chunk.start, chunk.values, chunk.ids, rows, X))
+        if progress:
+            progress(parts.rows, table.fraction)
+
+
+def _refused(chunk: Chunk, rows: Rows) -> RefusedRowsError:
+    bad = np.flatnonzero(~rows.valid)
+    first = int(bad[0])
+    more = f" (and {len(bad) - 1} more in the {len(rows)} rows from {chunk.start})" if len(bad) > 1 else ""
+    return RefusedRowsError(
+        f"Row {chunk.start + first} is refused: {rows.reason[first]}{more}.",
+        "Nothing was written; mend the rows, or leave out --strict to keep them as NaN.",
+    )
+
+
+def _finished(out: Path, job: dict[str, Any]) -> dict[str, int]:
+    """Counts of an output that is already whole.
+
+    Raises:
+        OutputError: it was made by another job, or does not say by which.
+    """
+    found = formats.read_metadata(out)
+    counts = found.pop("status", None)
+    hint = "Replace it with --overwrite, or choose another name."
+    if not found or counts is None:
+        raise OutputError(f"{out} is whole, and does not say what made it: nothing to resume.", hint)
+    changed = differences(found, job)
+    if changed:
+        raise OutputError(f"{out} is of another job: {', '.join(changed)} changed.", hint)
+    return counts
+
+
+def _load(model: str | Embedder, device: str, batch_size: int | None) -> Embedder:
+    if isinstance(model, str | Path):
+        from molmv.models import load_embedder
+
+        return load_embedder(str(model), device=device, batch_size=batch_size)
+    if device != "auto" or batch_size is not None:
+        raise InputError("A model that is already loaded has its device and batch size.", "Leave them out.")
+    return model
+
+
+def _job(embedder: Embedder, digest: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """What decides the output: compared on resuming, kept in the file's metadata."""
+    return {
+        "molmv": molmv.__version__,
+        "rdkit": version("rdkit"),
+        "model": embedder.name,
+        "digest": embedder.digest,
+        "dim": embedder.dim,
+        "input": digest,
+        "options": options,
+        "provenance": embedder.provenance,
+    }
+
+
+def _embed(embedder: Embedder, chunk: Chunk) -> tuple[Rows, Float32[np.ndarray, "n dim"]]:
+    """Status and embedding of each row; what a model may not do is caught here.
+
+    Raises:
+        TeacherError: not one row a molecule, or vectors of another width.
+    """
+    rows = embedder.screen(chunk.values, chunk.problems)
+    X = np.asarray(embedder.embed(rows), dtype=np.float32)
+    expected = (len(chunk), embedder.dim)
+    if len(rows) != len(chunk) or X.shape != expected:
+        raise TeacherError(
+            f"{embedder.name} was given {len(chunk)} rows and returned an array of shape {X.shape}; "
+            f"expected {expected}.",
+            "It must return one row for each input, in order.",
+        )
+    finite = np.isfinite(X).all(axis=1)
+    for i in np.flatnonzero(rows.valid & ~finite):
+        rows.refuse(int(i), ERROR, f"{embedder.name} gave a value that is not finite")
+    return rows, np.where(rows.valid[:, None], X, np.float32(np.nan))

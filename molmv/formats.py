@@ -1,0 +1,186 @@
+"""Files of embeddings: parquet, csv and npz, written table by table so that memory does not grow with the file.
+
+Columns: ``row``, the user's id column under its own name, ``smiles`` as given, ``status``, ``reason``, ``embedding``.
+A refused row keeps its place; its embedding is NaN (csv: empty cells). What made the file is in its metadata
+(parquet: key ``molmv``; npz: ``molmv.json``; csv has no place for it). Cells are written as they were read: a csv
+whose ids or SMILES begin with ``=`` will be taken for formulas by a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from molmv.errors import InputError, OutputError
+from molmv.rows import OK, Rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# All tables of a job, in order; called with the columns that are wanted (None: all), once for each pass.
+Tables = Callable[[Sequence[str] | None], Iterator["pa.Table"]]
+
+EXTENSIONS = (".parquet", ".csv", ".npz")
+METADATA_KEY = b"molmv"
+COLUMNS = ("row", "smiles", "status", "reason", "embedding")
+CHUNK_ROWS = 8192
+
+
+def check_extension(path: Path) -> None:
+    """Refuse a name that no format goes with.
+
+    Raises:
+        OutputError: the extension is none of :data:`EXTENSIONS`.
+    """
+    if path.suffix not in EXTENSIONS:
+        raise OutputError(f"{path}: no format has the extension {path.suffix!r}.", f"Use {', '.join(EXTENSIONS)}.")
+
+
+def check_id_column(name: str | None) -> None:
+    """Refuse an id column that would have the name of another column.
+
+    Raises:
+        InputError: it has.
+    """
+    if name is not None and (name in COLUMNS or re.fullmatch(r"e\d+", name)):
+        raise InputError(f"The output has a column {name!r} of its own.", "Rename the id column in the input.")
+
+
+def schema(dim: int, id_column: str | None, metadata: dict[str, Any]) -> pa.Schema:
+    """Columns and metadata of a file of embeddings.
+
+    Raises:
+        InputError: the id column has the name of another column.
+    """
+    import pyarrow as pa
+
+    check_id_column(id_column)
+    ids = [] if id_column is None else [pa.field(id_column, pa.string())]
+    return pa.schema(
+        [
+            pa.field("row", pa.int64(), nullable=False),
+            *ids,
+            pa.field("smiles", pa.string()),
+            pa.field("status", pa.string(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
+        ],
+        {METADATA_KEY: json.dumps(metadata, sort_keys=True)},
+    )
+
+
+def to_table(
+    schema: pa.Schema,
+    start: int,
+    smiles: Sequence[str | None],
+    ids: Sequence[str | None] | None,
+    rows: Rows,
+    X: Float32[np.ndarray, "n dim"],
+) -> pa.Table:
+    """One chunk of a file of embeddings.
+
+    Args:
+        schema: from :func:`schema`; ``ids`` are written if it has a column for them.
+        start: row number of the first row.
+        smiles: as given.
+        ids: the user's ids.
+        rows: status and reason of each row.
+        X: embeddings; NaN where refused.
+    """
+    import pyarrow as pa
+
+    columns = [
+        pa.array(np.arange(start, start + len(rows))),
+        *([] if ids is None else [pa.array(ids, pa.string())]),
+        pa.array(smiles, pa.string()),
+        pa.array(rows.status, pa.string()),
+        pa.array(rows.reason, pa.string()),
+        pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(X).ravel()), X.shape[1]),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def vectors(table: pa.Table) -> Float32[np.ndarray, "n dim"]:
+    """The embedding column as a matrix."""
+    column = table.column("embedding").combine_chunks()
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
+
+
+def write(path: Path, schema: pa.Schema, tables: Tables, extension: str) -> None:
+    """Write all tables to one file, one row group a table."""
+    {".parquet": _write_parquet, ".csv": _write_csv, ".npz": _write_npz}[extension](path, schema, tables)
+
+
+def _write_parquet(path: Path, schema: pa.Schema, tables: Tables) -> None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["status", "reason"]) as writer:
+        for table in tables(None):
+            writer.write_table(table, row_group_size=max(len(table), 1))
+
+
+def _write_csv(path: Path | IO[bytes], schema: pa.Schema, tables: Tables, with_vectors: bool = True) -> None:
+    import pyarrow as pa
+    from pyarrow.csv import CSVWriter
+
+    names = [name for name in schema.names if name != "embedding"]
+    dim = schema.field("embedding").type.list_size if with_vectors else 0
+    fields = [schema.field(name) for name in names] + [pa.field(f"e{i}", pa.float32()) for i in range(dim)]
+    with CSVWriter(path, pa.schema(fields)) as writer:
+        for table in tables(None if with_vectors else names):
+            columns = [table.column(name) for name in names]
+            if with_vectors:
+                X = vectors(table)
+                columns += [pa.array(X[:, i], mask=np.isnan(X[:, i])) for i in range(dim)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
+
+
+def _write_npz(path: Path, schema: pa.Schema, tables: Tables) -> None:
+    """``X``, ``valid``, and the other columns as ``rows.csv``: NumPy would give all texts the width of the longest."""
+    dim = schema.field("embedding").type.list_size
+    n = sum(len(table) for table in tables(["row"]))
+    with zipfile.ZipFile(path, "w") as archive:
+
+        def member(name: str) -> IO[bytes]:
+            return archive.open(zipfile.ZipInfo(name), "w", force_zip64=True)  # ZipInfo: no time stamp
+
+        with member("X.npy") as file:
+            _npy_header(file, "<f4", (n, dim))
+            for table in tables(["embedding"]):
+                file.write(np.ascontiguousarray(vectors(table), "<f4").data)
+        with member("valid.npy") as file:
+            _npy_header(file, "|b1", (n,))
+            for table in tables(["status"]):
+                file.write(np.array([status == OK for status in table.column("status").to_pylist()], bool).data)
+        with member("rows.csv") as file:
+            _write_csv(file, schema, tables, with_vectors=False)
+        with member("molmv.json") as file:
+            file.write(schema.metadata[METADATA_KEY])
+
+
+def _npy_header(file: IO[bytes], descr: str, shape: tuple[int, ...]) -> None:
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What made the file; empty if it does not say (as csv never does) or cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix == ".parquet":
+            return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read("molmv.json"))
+    except (pa.ArrowException, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pass
+    return {}

@@ -1,0 +1,169 @@
+"""The finished chunks of a file job, kept beside its output until all are there: ``OUT.parts/``.
+
+Every part is a parquet file that appears whole or not at all. ``manifest.json`` says what the job is and holds the
+hash of each part, so that an interrupted job goes on only with the same input, model and options.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from molmv import formats
+from molmv.atomic import replacing
+from molmv.errors import OutputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Parts:
+    """Finished chunks, in order; made by :func:`open_parts`.
+
+    Attributes:
+        folder: where they are.
+        job: what they are part of (input, model, options, versions).
+        counts: rows with each status.
+    """
+
+    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+        self.folder = folder
+        self.job = job
+        self.counts: Counter[str] = Counter()
+        self._entries: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def rows(self) -> int:
+        """Rows in all parts."""
+        return self.counts.total()
+
+    def add(self, table: pa.Table) -> None:
+        """Keep one more chunk; when this returns it survives a kill and a power cut."""
+        path = self._path(len(self))
+        with replacing(path) as temporary:
+            formats.write(temporary, table.schema, lambda _: iter([table]), ".parquet")
+        counts = Counter(table.column("status").to_pylist())
+        self._entries.append({"file": path.name, "sha256": _sha256(path), "status": dict(counts)})
+        self.counts += counts
+        with replacing(self._manifest) as temporary:
+            temporary.write_text(json.dumps({"job": self.job, "parts": self._entries}, indent=1), encoding="utf-8")
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The chunks, one at a time; all columns or some."""
+        import pyarrow.parquet as pq
+
+        for i in range(len(self)):
+            yield pq.read_table(self._path(i), columns=columns, use_threads=False)
+
+    def clear(self) -> None:
+        """Forget all chunks."""
+        self.counts.clear()
+        self._entries.clear()
+        for path in [self._manifest, *self.folder.glob("part-*.parquet*")]:  # the manifest first: none without parts
+            path.unlink(missing_ok=True)
+
+    def resume(self) -> None:
+        """Take over the chunks of an interrupted run.
+
+        Raises:
+            OutputError: they are of another job, or one is damaged; says which.
+        """
+        if not self._manifest.exists():
+            return
+        hint = "Start over with --overwrite."
+        try:
+            found = json.loads(self._manifest.read_text(encoding="utf-8"))
+            entries = found["parts"]
+            counts = sum((Counter(entry["status"]) for entry in entries), Counter())
+            hashes = [entry["sha256"] for entry in entries]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutputError(f"{self._manifest} is damaged.", hint) from error
+        changed = differences(found.get("job"), self.job)
+        if changed:
+            raise OutputError(f"{self.folder} is of another job: {', '.join(changed)} changed.", hint)
+        for i, sha256 in enumerate(hashes):
+            if not self._path(i).exists() or _sha256(self._path(i)) != sha256:
+                raise OutputError(f"{self._path(i)} is missing or damaged: its hash is not the recorded one.", hint)
+        self._entries, self.counts = entries, counts
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
+    def _path(self, i: int) -> Path:
+        return self.folder / f"part-{i:05d}.parquet"
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the finished chunks of this output are kept."""
+    return out.with_name(f"{out.name}.parts")
+
+
+@contextmanager
+def open_parts(out: Path, job: dict[str, Any], resume: bool, overwrite: bool) -> Iterator[Parts]:
+    """The parts of an output, locked against a second writer; a folder left without parts goes away.
+
+    Args:
+        out: the output they will become.
+        job: what the run is: JSON-serialisable.
+        resume: go on with the parts of an interrupted run, if there are any.
+        overwrite: drop them.
+
+    Raises:
+        OutputError: another run writes it; or there are parts, and neither or no permitted choice what to do with them.
+    """
+    folder = parts_folder(out)
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise OutputError(f"Another run is writing {out}.", "Wait for it, or choose another name.") from None
+    except OSError as error:
+        raise OutputError(f"Cannot write {folder}: {error.strerror}.", "Check the folder and its rights.") from error
+    parts = Parts(folder, json.loads(json.dumps(job)))
+    try:
+        if resume:
+            parts.resume()
+        elif overwrite:
+            parts.clear()
+        elif parts._manifest.exists():
+            raise OutputError(
+                f"{folder} holds the finished chunks of an interrupted run.",
+                "Go on with --resume, or start over with --overwrite.",
+            )
+        yield parts
+    finally:
+        if not parts._manifest.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def differences(old: Any, new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Names of the entries that two jobs do not share, each with both values where they are short."""
+    old = old if isinstance(old, dict) else {}
+    found: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name), new.get(name)
+        if before != now and isinstance(now, dict):
+            found += differences(before, now, f"{prefix}{name}.")
+        elif before != now:
+            short = len(f"{before}{now}") <= 60
+            found.append(f"{prefix}{name}" + (f" ({before}, now {now})" if short else ""))
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,210 @@
+"""Embeddings in memory, one row an input row, with what became of each; and their way to and from files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from molmv import formats
+from molmv.atomic import replacing
+from molmv.errors import InputError, MissingExtraError
+from molmv.rows import OK, STATUSES, Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass
+class EmbeddingResult:
+    """The embeddings of some molecules; row i is input row i, always.
+
+    Attributes:
+        X: embeddings; NaN where the row was refused.
+        smiles: as given; None where there was no text.
+        status: one of :data:`molmv.rows.STATUSES` a row.
+        reason: why a row was refused; ``""`` for a good one.
+        ids: the user's ids, if there are any.
+        id_column: what the user calls them.
+        provenance: what made the embeddings: model, digest, versions, ….
+    """
+
+    X: Float32[np.ndarray, "n dim"]
+    smiles: list[str | None]
+    status: list[str]
+    reason: list[str]
+    ids: list[str | None] | None = None
+    id_column: str = "id"
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __repr__(self) -> str:
+        model = self.provenance.get("model", "unknown model")
+        return f"EmbeddingResult({len(self)} rows, {int(self.valid.sum())} ok, {self.X.shape[1]} dimensions, {model})"
+
+    @property
+    def valid(self) -> Bool[np.ndarray, " n"]:
+        """True where the row has an embedding."""
+        return np.array([status == OK for status in self.status], dtype=bool)
+
+    def dropna(self) -> tuple[Float32[np.ndarray, "good dim"], Int64[np.ndarray, " good"]]:
+        """The embeddings of the good rows, and the row each belongs to."""
+        rows = np.flatnonzero(self.valid)
+        return self.X[rows], rows
+
+    def failures(self) -> pd.DataFrame:
+        """The refused rows: row, id, smiles, status, reason."""
+        frame = _pandas().DataFrame(self._columns())
+        return frame[~self.valid].reset_index(drop=True)
+
+    def to_frame(self) -> pd.DataFrame:
+        """All rows, with the embedding in columns ``e0``, ``e1``, …."""
+        pandas = _pandas()
+        vectors = pandas.DataFrame(self.X, columns=[f"e{i}" for i in range(self.X.shape[1])])
+        return pandas.concat([pandas.DataFrame(self._columns()), vectors], axis=1)
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write to a file; its extension (parquet, csv, npz) says how.
+
+        Raises:
+            OutputError: another extension, a file that exists (without ``overwrite``), or a folder that does not.
+        """
+        path = Path(path)
+        formats.check_extension(path)
+        id_column = None if self.ids is None else self.id_column
+        schema = formats.schema(self.X.shape[1], id_column, self.provenance)
+
+        def tables(columns: Sequence[str] | None) -> Iterator[pa.Table]:
+            for start in range(0, len(self), formats.CHUNK_ROWS):
+                part = slice(start, start + formats.CHUNK_ROWS)
+                rows = Rows([""] * len(self.status[part]), self.status[part], self.reason[part])
+                ids = None if self.ids is None else self.ids[part]
+                table = formats.to_table(schema, start, self.smiles[part], ids, rows, self.X[part])
+                yield table.select(columns or schema.names)
+
+        with replacing(path, overwrite) as temporary:
+            formats.write(temporary, schema, tables, path.suffix)
+
+    def _columns(self) -> dict[str, Any]:
+        ids = {} if self.ids is None else {self.id_column: self.ids}
+        texts = {"smiles": self.smiles, "status": self.status, "reason": self.reason}
+        return {"row": np.arange(len(self)), **ids, **texts}
+
+
+def load_embeddings(path: str | Path) -> EmbeddingResult:
+    """Read a file that molmv wrote: parquet, csv or npz.
+
+    Raises:
+        InputError: no such file, damaged, or not one of ours; says what is wrong.
+    """
+    path = Path(path)
+    readers = {".parquet": _read_parquet, ".csv": _read_csv, ".npz": _read_npz}
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Check the path.")
+    if path.suffix not in readers:
+        raise InputError(f"{path} is not a file of embeddings.", f"Give one of {', '.join(readers)}.")
+    import pyarrow as pa
+
+    try:
+        X, table, provenance = readers[path.suffix](path)
+        _check(X, table)
+    except (_NotOursError, pa.ArrowException, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged or not a file of embeddings: {error}", "Write it again.") from error
+    text = {name: table.column(name).to_pylist() for name in table.column_names}
+    id_column = table.column_names[1] if len(text) == len(formats.COLUMNS) else None
+    return EmbeddingResult(
+        X=X,
+        smiles=text["smiles"],
+        status=text["status"],
+        reason=text["reason"],
+        ids=text[id_column] if id_column else None,
+        id_column=id_column or "id",
+        provenance=provenance,
+    )
+
+
+class _NotOursError(Exception):
+    """What a file of embeddings should have, and this one has not."""
+
+
+def _read_parquet(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        kind: Any = schema.field("embedding").type if "embedding" in schema.names else pa.null()
+        if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
+            raise _NotOursError("it has no column 'embedding' of float32 lists.")
+        X = np.empty((file.metadata.num_rows, kind.list_size), dtype=np.float32)
+        start = 0
+        for batch in file.iter_batches(formats.CHUNK_ROWS, columns=["embedding"]):
+            part = formats.vectors(pa.Table.from_batches([batch]))
+            X[start : start + len(part)] = part
+            start += len(part)
+        table = file.read(columns=[name for name in schema.names if name != "embedding"])
+        return X, table, json.loads((schema.metadata or {}).get(formats.METADATA_KEY, b"{}"))
+
+
+def _read_csv(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
+    with path.open("rb") as file:
+        table = _parse_csv(file.read())
+    wide = [name for name in table.column_names if name.startswith("e") and name[1:].isdigit()]
+    X = [table.column(name).to_numpy() for name in wide]
+    return np.column_stack(X).astype(np.float32), table.drop_columns(wide), {}
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
+    with np.load(path) as file:
+        return file["X"], _parse_csv(file["rows.csv"]), json.loads(file["molmv.json"])
+
+
+def _parse_csv(data: bytes) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="") as text:
+        names = next(csv.reader(text), [])
+    numbers = {"row": pa.int64(), **{name: pa.float32() for name in names if name[:1] == "e" and name[1:].isdigit()}}
+    return arrow_csv.read_csv(
+        io.BytesIO(data),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types={name: numbers.get(name, pa.string()) for name in names},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _check(X: np.ndarray, table: pa.Table) -> None:
+    names = table.column_names
+    if [name for name in names if name in formats.COLUMNS] != ["row", "smiles", "status", "reason"] or len(names) > 5:
+        raise _NotOursError(f"its columns are {', '.join(names)}.")
+    if len(X) != len(table) or not np.array_equal(table.column("row").to_numpy(), np.arange(len(table))):
+        raise _NotOursError("its rows are not 0, 1, 2, ….")
+    status = np.array(table.column("status").to_pylist(), dtype=object)
+    if not set(status) <= set(STATUSES):
+        raise _NotOursError(f"status {sorted(set(status) - set(STATUSES))[0]!r} is unknown.")
+    if not np.array_equal(np.isfinite(X).all(axis=1), status == OK):
+        raise _NotOursError("a row with status 'ok' has no embedding, or a refused one has.")
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError("pandas", "all") from error
+    return pandas
