@@ -12,22 +12,36 @@ from molmv.density.base import Density
 from molmv.density.bernoulli import BernoulliDensity
 from molmv.density.count import NegativeBinomialDensity, PoissonDensity
 from molmv.density.gaussian import DiagonalGaussian, GaussianDensity
+from molmv.density.gaussian_beta import BetaGaussianDensity
+from molmv.density.gaussian_lowrank import LowRankGaussian, LowRankGaussianDensity
+from molmv.density.mixture import GaussianMixture, GaussianMixtureDensity
 from molmv.density.point import Cosine, MeanSquaredError, PointEstimate, SmoothL1Cosine
+from molmv.density.power_spherical import PowerSpherical, PowerSphericalDensity
+from molmv.density.student_t import StudentTDensity, StudentTVector
 from molmv.density.trunk import Trunk
 from molmv.errors import UnknownNameError
 
 __all__ = [
     "DENSITIES",
     "BernoulliDensity",
+    "BetaGaussianDensity",
     "Cosine",
     "Density",
     "DiagonalGaussian",
     "GaussianDensity",
+    "GaussianMixture",
+    "GaussianMixtureDensity",
+    "LowRankGaussian",
+    "LowRankGaussianDensity",
     "MeanSquaredError",
     "NegativeBinomialDensity",
     "PointEstimate",
     "PoissonDensity",
+    "PowerSpherical",
+    "PowerSphericalDensity",
     "SmoothL1Cosine",
+    "StudentTDensity",
+    "StudentTVector",
     "Trunk",
     "make_density",
 ]
@@ -35,6 +49,11 @@ __all__ = [
 #: The names a teacher card's ``likelihood``, or a loss's ``objective``, may have.
 DENSITIES: dict[str, type[Density]] = {
     "gaussian": GaussianDensity,
+    "beta_gaussian": BetaGaussianDensity,
+    "lowrank_gaussian": LowRankGaussianDensity,
+    "gaussian_mixture": GaussianMixtureDensity,
+    "student_t": StudentTDensity,
+    "power_spherical": PowerSphericalDensity,
     "bernoulli": BernoulliDensity,
     "count": NegativeBinomialDensity,
     "poisson": PoissonDensity,

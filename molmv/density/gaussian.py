@@ -56,6 +56,17 @@ def bounded_scale(raw: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return softplus(raw + UNIT_SCALE) + SCALE_FLOOR
 
 
+def checked_noise(noise: float) -> float:
+    """The noise itself.
+
+    Raises:
+        ConfigError: it is negative or not finite.
+    """
+    if not 0 <= noise < math.inf:
+        raise ConfigError(f"Expected a finite noise >= 0, got {noise}.", "Use objective='mse' for infinite noise.")
+    return noise
+
+
 class DiagonalGaussian(Distribution):
     r"""The density :math:`N(\mu, \sigma_0^2 + s^2)` of a teacher plus noise, of independent dimensions.
 
@@ -63,6 +74,8 @@ class DiagonalGaussian(Distribution):
         mean: (batch, dim), in standardised units.
         scale: (batch, dim), standard deviation :math:`s` of the clean teacher, positive.
         noise: standard deviation :math:`\sigma_0` of the noise that ``log_prob`` and ``sample`` include.
+        beta: power of the variance by which ``expected_log_prob`` weighs its gradients
+            (see :mod:`molmv.density.gaussian_beta`); its value does not change.
 
     Example:
         >>> q = DiagonalGaussian(torch.zeros(2, 3), torch.ones(2, 3), noise=0.5)
@@ -76,10 +89,17 @@ class DiagonalGaussian(Distribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, mean: Float[Tensor, "batch dim"], scale: Float[Tensor, "batch dim"], noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        mean: Float[Tensor, "batch dim"],
+        scale: Float[Tensor, "batch dim"],
+        noise: float = 0.0,
+        beta: float = 0.0,
+    ) -> None:
         self._mean = mean
         self._scale = scale
         self.noise = noise
+        self.beta = beta
         self._variance = scale.square() + noise**2
         super().__init__(mean.shape[:-1], mean.shape[-1:], validate_args=False)
 
@@ -100,15 +120,21 @@ class DiagonalGaussian(Distribution):
 
     def log_prob(self, value: Float[Tensor, "*sample batch dim"]) -> Float[Tensor, "*sample batch"]:
         """Log-density of a value of the noisy teacher, in nats, summed over dimensions."""
-        return self._log_prob((value - self._mean).square())
+        return self._sum(self._terms((value - self._mean).square()))
 
     def expected_log_prob(self, value: Float[Tensor, "*sample batch dim"]) -> Float[Tensor, "*sample batch"]:
         """Mean of ``log_prob(value + noise)`` over the noise, exactly; equal to ``log_prob`` without noise."""
-        return self._log_prob((value - self._mean).square() + self.noise**2)
+        terms = self._terms((value - self._mean).square() + self.noise**2)
+        if self.beta:
+            weight = self._variance.detach() ** self.beta
+            terms = weight * terms + ((1 - weight) * terms).detach()
+        return self._sum(terms)
 
-    def _log_prob(self, squared_error: Tensor) -> Tensor:
-        per_dimension = squared_error / self._variance + self._variance.log()
-        return -0.5 * (per_dimension.sum(-1) + self.event_shape[0] * math.log(2 * math.pi))
+    def _terms(self, squared_error: Tensor) -> Tensor:
+        return squared_error / self._variance + self._variance.log()
+
+    def _sum(self, terms: Tensor) -> Tensor:
+        return -0.5 * (terms.sum(-1) + self.event_shape[0] * math.log(2 * math.pi))
 
     def rsample(self, sample_shape: _size = Size()) -> Tensor:  # noqa: B008
         """Values of the noisy teacher, (*sample_shape, batch, dim), differentiable."""
@@ -145,9 +171,7 @@ class GaussianDensity(Density):
 
     def __init__(self, in_dim: int, dim: int, *, noise: float = 0.5, hidden: int = 512, depth: int = 2) -> None:
         super().__init__(in_dim, dim, outputs=2 * dim, hidden=hidden, depth=depth)
-        if not 0 <= noise < math.inf:
-            raise ConfigError(f"Expected a finite noise >= 0, got {noise}.", "Use objective='mse' for infinite noise.")
-        self.noise = noise
+        self.noise = checked_noise(noise)
 
     def read(self, features: Float[Tensor, "batch features"]) -> DiagonalGaussian:
         """Features to the Gaussian of the noisy teacher."""

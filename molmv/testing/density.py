@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import functional_call
+from torch.nn.functional import normalize
 
 from molmv.density import Density
 from molmv.errors import ConfigError, ShapeError
@@ -230,3 +231,27 @@ class CountDensitySuite(DensitySuite):
         counts = torch.arange({1: 2000, 2: 200}[dim], dtype=torch.float64)
         points = torch.cartesian_prod(*[counts] * dim).reshape(-1, dim)
         return points, torch.ones(len(points), dtype=torch.float64)
+
+
+class SphereDensitySuite(DensitySuite):
+    """For densities on unit vectors."""
+
+    small_dims = (2, 3)
+
+    def targets(self, rows: int, dim: int) -> Tensor:
+        return normalize(torch.randn(rows, dim, dtype=torch.float64), dim=-1).float()
+
+    def support(self, dim: int) -> tuple[Tensor, Tensor]:
+        if dim == 2:
+            angle = torch.linspace(-math.pi, math.pi, 20_001, dtype=torch.float64)[:-1]
+            return torch.stack([angle.cos(), angle.sin()], dim=1), torch.full_like(angle, 2 * math.pi / len(angle))
+        # Rings of equal height have equal area (Archimedes).
+        height = (torch.arange(400, dtype=torch.float64) + 0.5) / 200 - 1
+        turn = torch.arange(400, dtype=torch.float64) * (2 * math.pi / 400)
+        height, turn = torch.cartesian_prod(height, turn).unbind(1)
+        radius = (1 - height.square()).sqrt()
+        points = torch.stack([radius * turn.cos(), radius * turn.sin(), height], dim=1)
+        return points, torch.full_like(height, 4 * math.pi / len(height))
+
+    def coordinate(self, points: Tensor) -> Tensor:
+        return torch.atan2(points[:, 1], points[:, 0])
