@@ -1,0 +1,221 @@
+"""``distill.toml``, parsed once into frozen dataclasses."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from molmv.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to learn from.
+
+    Attributes:
+        corpus: file of inputs, the one that the stores were embedded from.
+        stores: folder with one store for each teacher, named after it.
+        held_out: share of the rows kept for validation, never trained on.
+        rows: use only the first so many rows; 0 = all.
+    """
+
+    corpus: str
+    stores: str
+    held_out: float = 0.02
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Arguments of :class:`molmv.loss.MajorityVoteLoss`.
+
+    Attributes:
+        objective: ``nll``, or a baseline on the same heads: ``mse``, ``cosine``, ``smooth_l1_cosine``.
+        weights: ``per_dimension``, ``uniform``, ``learnt``, or a table teacher -> weight.
+        noise: σ₀ through which continuous teachers are seen.
+        hidden: width of the heads.
+        depth: hidden layers of the heads.
+        teacher_dropout: chance that a teacher is left out of a step.
+    """
+
+    objective: str = "nll"
+    weights: str | Mapping[str, float] = "per_dimension"
+    noise: float = 0.5
+    hidden: int = 512
+    depth: int = 2
+    teacher_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to learn.
+
+    Attributes:
+        steps: optimiser steps in all.
+        batch_size: rows in a step.
+        learning_rate: its peak; cosine decay to zero after the warm-up.
+        warmup: share of the steps with a linearly rising learning rate.
+        weight_decay: AdamW's, on matrices only.
+        clip: largest norm of the gradient.
+        precision: ``auto`` (bf16 where the device multiplies in it), ``bf16`` or ``32``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads; 0 = torch's choice.
+        validate_every: steps between validations.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    steps: int
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int = 0
+    validate_every: int = 500
+    checkpoint_every: int = 500
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where to log.
+
+    Attributes:
+        mlflow: log to MLflow; without it only the run's own folder is written.
+        uri: a tracking server or folder; empty = the user's default, or ``mlruns.db`` beside the run.
+        experiment: name of the experiment.
+    """
+
+    mlflow: bool = True
+    uri: str = ""
+    experiment: str = "molmv-distill"
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """A distillation.
+
+    Attributes:
+        name: of the student.
+        output: folder of the run: checkpoints, log, the student.
+        teachers: names of the stores to learn from.
+        data, loss, train, tracking: see their classes.
+        student: ``kind`` and the fields of its config, e.g. of :class:`molmv.student.gine.GineConfig`.
+        seed: of initialisation and shuffling.
+    """
+
+    name: str
+    output: str
+    teachers: tuple[str, ...]
+    data: DataConfig
+    train: TrainConfig
+    student: Mapping[str, Any] = field(default_factory=lambda: {"kind": "gine"})
+    loss: LossConfig = LossConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    seed: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain nested dictionaries."""
+        return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides the result; a resumed run must have the same."""
+        decisive = self.as_dict()
+        for name in ("tracking", "output"):
+            decisive.pop(name)
+        for name in ("device", "threads", "validate_every", "checkpoint_every"):
+            decisive["train"].pop(name)
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def read_config(path: Path) -> DistillConfig:
+    """Read and validate a ``distill.toml``. Relative paths in it count from the working directory.
+
+    Raises:
+        ConfigError: unreadable file, unknown or missing key, wrong type, impossible value; names the key.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    config: DistillConfig = _build(DistillConfig, table, str(path))
+    _check_values(config, str(path))
+    return config
+
+
+def _build(kind: type, table: Any, where: str) -> Any:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: expected a table, found {table!r}.")
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1)
+            raise ConfigError(f"{where}: unknown key {key!r}.", f"Did you mean {near[0]!r}?" if near else "")
+        values[key] = _convert(hints[key], value, f"{where}: {key}")
+    missing = [f.name for f in fields(kind) if f.name not in values and _required(f)]
+    if missing:
+        raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
+    return kind(**values)
+
+
+def _required(item: Any) -> bool:
+    from dataclasses import MISSING
+
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        raise ConfigError(f"{where}: expected a list of strings, found {value!r}.")
+    if origin is types.UnionType:
+        kinds: tuple[Any, ...] = tuple(typing.get_origin(h) or h for h in typing.get_args(hint))
+    else:
+        kinds = (origin or hint,)
+    if kinds == (float,) and type(value) is int:
+        return float(value)
+    if isinstance(value, bool) != (bool in kinds) or not isinstance(value, kinds):
+        names = " or ".join("a table" if k is Mapping else k.__name__ for k in kinds)
+        raise ConfigError(f"{where}: expected {names}, found {value!r}.")
+    return value
+
+
+def _check_values(config: DistillConfig, where: str) -> None:
+    train, data, loss = config.train, config.data, config.loss
+    checks = [
+        (len(set(config.teachers)) == len(config.teachers), "teachers", "every teacher once"),
+        (train.steps > 0, "train.steps", "more than 0"),
+        (train.batch_size > 0, "train.batch_size", "more than 0"),
+        (train.learning_rate > 0, "train.learning_rate", "more than 0"),
+        (0 <= train.warmup < 1, "train.warmup", "0 … 1"),
+        (train.clip > 0, "train.clip", "more than 0"),
+        (train.precision in ("auto", "bf16", "32"), "train.precision", "auto, bf16 or 32"),
+        (train.validate_every > 0 and train.checkpoint_every > 0, "train", "intervals of more than 0 steps"),
+        (0 < data.held_out < 1, "data.held_out", "between 0 and 1"),
+        (data.rows >= 0, "data.rows", "0 or more"),
+        (loss.noise >= 0, "loss.noise", "0 or more"),
+        (loss.hidden > 0 and loss.depth >= 0, "loss", "a head of positive size"),
+        (0 <= loss.teacher_dropout < 1, "loss.teacher_dropout", "0 … 1"),
+        (bool(config.name) and "/" not in config.name, "name", "a name without '/'"),
+        ("kind" in config.student, "student", "a kind, e.g. kind = \"gine\""),
+    ]
+    for good, key, expected in checks:
+        if not good:
+            raise ConfigError(f"{where}: {key}: expected {expected}.")

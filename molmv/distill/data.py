@@ -1,0 +1,152 @@
+"""Batches for distillation: inputs and every teacher's vectors of the same rows, straight from the stores.
+
+Batch k is a function of the seed and k alone, so that a resumed run sees exactly the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from molmv.embeddings import EmbeddingStore, check_same_rows
+from molmv.errors import ConfigError, StoreError
+from molmv.standardise import Standardiser
+
+
+class Inputs(Protocol):
+    """The student's inputs for every row of the corpus."""
+
+    @property
+    def usable(self) -> np.ndarray:
+        """True where the row can be an input, (rows,)."""
+        ...
+
+    def batch(self, rows: np.ndarray) -> Any:
+        """Some rows as tensors for the student."""
+        ...
+
+
+class Batch(NamedTuple):
+    """One step's data: the inputs, and for each teacher its raw vectors and which rows it has."""
+
+    inputs: Any
+    targets: dict[str, Tensor]
+    present: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows for training and rows held out, both in random order."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+def open_stores(folder: Path, teachers: Sequence[str]) -> dict[str, EmbeddingStore]:
+    """The stores of all teachers, verified to hold the same rows.
+
+    Raises:
+        StoreError: one is missing, damaged, unfinished, or about other rows.
+    """
+    stores = {name: EmbeddingStore(folder / name) for name in teachers}
+    check_same_rows(list(stores.values()))
+    corpora = {store.header.corpus for store in stores.values()}
+    if len(corpora) > 1:
+        raise StoreError(f"The stores in {folder} were embedded from {len(corpora)} different corpora.")
+    return stores
+
+
+def split_rows(usable: np.ndarray, held_out: float, seed: int) -> Split:
+    """Shuffle the usable rows and put a share aside.
+
+    Raises:
+        ConfigError: too few rows for that share.
+    """
+    rows = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(usable))
+    count = round(len(rows) * held_out)
+    if not 0 < count < len(rows):
+        raise ConfigError(f"{len(rows)} rows cannot be split with held_out = {held_out}.")
+    return Split(train=rows[count:], held_out=np.sort(rows[:count]))
+
+
+def fit_standardiser(
+    store: EmbeddingStore, rows: np.ndarray, mode: str, chunk: int = 8192
+) -> Standardiser:
+    """The standardiser of one teacher, fitted on training rows only."""
+    standardiser = Standardiser(store.header.dim, mode=mode)  # type: ignore[arg-type]
+    ordered = np.sort(rows)
+    for start in range(0, len(ordered), chunk):
+        piece = ordered[start : start + chunk]
+        valid = torch.from_numpy(store.valid[piece])
+        standardiser.partial_fit(torch.from_numpy(store.take(piece)), valid)
+    standardiser.finish()
+    return standardiser
+
+
+class Batches(IterableDataset[Batch]):
+    """An endless stream of training batches from step ``start`` on, or one pass over held-out rows."""
+
+    def __init__(
+        self, inputs: Inputs, stores: Mapping[str, EmbeddingStore], rows: np.ndarray, batch_size: int, seed: int | None
+    ) -> None:
+        self.inputs, self.stores, self.rows = inputs, stores, rows
+        self.batch_size, self.seed, self.start = batch_size, seed, 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.seed is None:
+            for start in range(0, len(self.rows), self.batch_size):
+                yield self._batch(self.rows[start : start + self.batch_size])
+            return
+        step = self.start
+        while True:
+            yield self._batch(self.rows_of_step(step))
+            step += 1
+
+    def rows_of_step(self, step: int) -> np.ndarray:
+        """Rows of training step ``step``: every epoch is a new permutation, cut into batches; a remainder is left out."""
+        size = min(self.batch_size, len(self.rows))
+        epoch, position = divmod(step, len(self.rows) // size)
+        if getattr(self, "_epoch", None) != epoch:
+            self._order = np.random.default_rng([int(self.seed or 0), 2, epoch]).permutation(self.rows)
+            self._epoch = epoch
+        return self._order[position * size : (position + 1) * size]
+
+    def _batch(self, rows: np.ndarray) -> Batch:
+        targets = {name: torch.from_numpy(store.take(rows)) for name, store in self.stores.items()}
+        present = {name: torch.from_numpy(store.valid[rows]) for name, store in self.stores.items()}
+        return Batch(self.inputs.batch(rows), targets, present)
+
+
+class DistillData(lightning.LightningDataModule):
+    """Training batches from a given step on, and held-out batches.
+
+    Args:
+        inputs: the student's inputs.
+        stores: the teachers' vectors.
+        split: which rows are for what.
+        batch_size: rows in a batch.
+        seed: of the order of the batches.
+    """
+
+    def __init__(
+        self, inputs: Inputs, stores: Mapping[str, EmbeddingStore], split: Split, batch_size: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.training = Batches(inputs, stores, split.train, batch_size, seed)
+        self.held_out = Batches(inputs, stores, split.held_out, batch_size, None)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Endless batches, starting at ``self.training.start``."""
+        return DataLoader(self.training, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """One pass over the held-out rows."""
+        return DataLoader(self.held_out, batch_size=None)

@@ -1,0 +1,113 @@
+"""The Lightning module: student, standardisers and loss; what is learnt, how fast, and what is logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from molmv.distill.config import TrainConfig
+from molmv.distill.data import Batch
+from molmv.loss import MajorityVoteLoss
+from molmv.standardise import Standardiser
+
+
+class DistillModule(lightning.LightningModule):
+    """One distillation.
+
+    Args:
+        student: inputs to embeddings.
+        loss: the heads of all teachers.
+        standardisers: by teacher, fitted; their order is the loss's.
+        train: schedule and optimiser.
+        digest: of the config, kept in the checkpoints.
+        seed: of whatever is random within a step.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        loss: MajorityVoteLoss,
+        standardisers: Mapping[str, Standardiser],
+        train: TrainConfig,
+        digest: str,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.student, self.loss, self.settings, self.digest, self.seed = student, loss, train, digest, seed
+        self.names = list(standardisers)
+        self.standardisers = nn.ModuleList(standardisers.values())
+        self._squares: dict[str, Tensor] = {}
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """Standardised vectors of every teacher."""
+        standardise = dict(zip(self.names, self.standardisers, strict=True))
+        return {name: standardise[name].transform(values) for name, values in batch.targets.items()}
+
+    def on_train_batch_start(self, batch: Batch, step: int) -> None:
+        """Seed by step, so that a resumed run draws what an uninterrupted one would have drawn."""
+        torch.manual_seed(hash((self.seed, self.global_step)) % 2**63)
+
+    def training_step(self, batch: Batch, step: int) -> Tensor:
+        """The loss of one batch."""
+        out = self.loss(self.student(batch.inputs), self.targets(batch), batch.present)
+        parts = {f"train/nll/{name}": value for name, value in out.per_dimension.items()}
+        self.log_dict({"train/loss": out.total.detach(), **parts}, batch_size=1)
+        return out.total
+
+    def on_before_optimizer_step(self, optimiser: torch.optim.Optimizer) -> None:
+        """Clip the gradient here: Lightning will not clip for a fused optimiser, though nothing is scaled."""
+        norm = nn.utils.clip_grad_norm_(self.parameters(), self.settings.clip)
+        self.log("train/gradient_norm", norm, batch_size=1)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the sums of the last validation."""
+        self._squares = {}
+
+    def validation_step(self, batch: Batch, step: int) -> None:
+        """Negative log-likelihood of each teacher, and the sums that R² needs."""
+        z = self.student(batch.inputs)
+        targets = self.targets(batch)
+        out = self.loss(z, targets, batch.present)
+        rows = len(z)
+        self.log("held_out/loss", out.total, batch_size=rows)
+        for name, target in targets.items():
+            self.log(f"held_out/nll/{name}", out.per_dimension[name], batch_size=int(out.rows[name]) or 1)
+            present = batch.present[name]
+            mean = self.loss.predict(name, z.float()).mean
+            error = (target - mean)[present].double().square().sum(0)
+            values = target[present].double()
+            sums = torch.stack([error, values.sum(0), values.square().sum(0), torch.full_like(error, len(values))])
+            self._squares[name] = self._squares.get(name, 0) + sums
+
+    def on_validation_epoch_end(self) -> None:
+        """R² of each teacher: of its dimensions' total variance, the share that the head's mean explains."""
+        for name, (error, total, squares, count) in self._squares.items():
+            variance = (squares - total.square() / count).sum()
+            self.log(f"held_out/r2/{name}", (1 - error.sum() / variance).float())
+
+    def configure_optimizers(self) -> Any:
+        """AdamW without decay on vectors; linear warm-up, then half a cosine to zero."""
+        learnt = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in learnt if p.ndim > 1], "weight_decay": self.settings.weight_decay},
+            {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
+        warmup, steps = max(1, round(self.settings.warmup * self.settings.steps)), self.settings.steps
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the config's digest."""
+        checkpoint["config_digest"] = self.digest

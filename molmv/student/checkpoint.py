@@ -1,0 +1,96 @@
+"""A student on disk: ``config.json`` and ``model.safetensors``, as in a Hugging Face model repository.
+
+The config holds the hash of the weights and of itself, so a damaged or exchanged file is refused before it is opened.
+Nothing unpickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from molmv.errors import CheckpointError
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint folder holds.
+
+    Attributes:
+        name: how to call the student.
+        kind: which network, e.g. ``gine``.
+        config: its sizes.
+        provenance: how it was made: teachers, corpus, licences, versions; free JSON.
+        weights: tensors by name.
+        digest: SHA-256 of the weights file.
+    """
+
+    name: str
+    kind: str
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    digest: str = ""
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write both files; the config last, so that a folder with a config is whole."""
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
+    data = save(weights, metadata={"format": "pt"})
+    (folder / WEIGHTS).write_bytes(data)
+    content = {"format": FORMAT, **{k: v for k, v in _fields(checkpoint).items() if k != "weights"}}
+    content["digest"] = hashlib.sha256(data).hexdigest()
+    content["config_digest"] = _config_digest(content)
+    (folder / CONFIG).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read and verify both files.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, exchanged, or of another format; the message names it.
+    """
+    from safetensors.torch import load
+
+    config_path, weights_path = folder / CONFIG, folder / WEIGHTS
+    try:
+        content = json.loads(config_path.read_text(encoding="utf-8"))
+        data = weights_path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} is not a student: {Path(error.filename).name} is missing.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{config_path} is damaged: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{config_path}: expected checkpoint format {FORMAT}.", "Update molmv.")
+    if content.pop("config_digest", None) != _config_digest(content):
+        raise CheckpointError(f"{config_path} was changed: its hash does not match.", "Fetch it again.")
+    found = hashlib.sha256(data).hexdigest()
+    if found != content.get("digest"):
+        raise CheckpointError(
+            f"{weights_path} was changed: its SHA-256 is {found}, {CONFIG} says {content.get('digest')}.",
+            "Fetch it again.",
+        )
+    fields = {k: content[k] for k in ("name", "kind", "config", "provenance", "digest")}
+    return Checkpoint(**fields, weights=load(data))
+
+
+def _fields(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Fields by name, without copying tensors."""
+    return {name: getattr(checkpoint, name) for name in checkpoint.__dataclass_fields__}
+
+
+def _config_digest(content: Mapping[str, Any]) -> str:
+    kept = {k: v for k, v in content.items() if k != "config_digest"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

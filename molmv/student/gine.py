@@ -1,0 +1,189 @@
+r"""The molecular student: a graph isomorphism network with edges (GINE).
+
+.. math:: h_i \leftarrow h_i + \mathrm{MLP}\Big(\mathrm{LayerNorm}\big((1+\epsilon)\,h_i
+          + \sum_{j \to i} \mathrm{ReLU}(h_j + e_{ij})\big)\Big)
+
+as in Hu et al., *Strategies for pre-training graph neural networks* (arXiv 1905.12265), with residual connections.
+Bonds take only :data:`molmv.graphs.NUM_BONDS` values, so each layer projects that table once and gathers from it; the
+authors' code projects every bond. ``tests/student/test_gine.py`` holds a layer to torch-geometric's ``GINEConv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from molmv.errors import ConfigError
+from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, bond_fields
+
+POOLINGS = ("mean", "sum", "max")
+# Sums over atoms are divided by a typical number of atoms, so that all poolings start at the same scale.
+TYPICAL_ATOMS = 24
+
+
+@dataclass(frozen=True)
+class GineConfig:
+    """Sizes of a GINE student.
+
+    Attributes:
+        layers: rounds of message passing.
+        width: channels of an atom.
+        expansion: hidden width of each layer's MLP, in multiples of ``width``.
+        embedding: width of the molecule's embedding.
+        pooling: some of ``mean``, ``sum``, ``max`` over atoms; concatenated.
+        readout: ``last`` pools the last layer, ``all`` every layer and the atom inputs (Xu et al., arXiv 1806.03536).
+    """
+
+    layers: int = 4
+    width: int = 256
+    expansion: int = 2
+    embedding: int = 512
+    pooling: tuple[str, ...] = ("mean", "sum", "max")
+    readout: str = "last"
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width", "expansion", "embedding"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ConfigError(f"student.{name}: expected a whole number above 0, got {getattr(self, name)!r}.")
+        unknown = set(self.pooling) - set(POOLINGS)
+        if unknown or not self.pooling:
+            raise ConfigError(f"student.pooling: expected some of {POOLINGS}, got {tuple(self.pooling)}.")
+        if self.readout not in ("last", "all"):
+            raise ConfigError(f"student.readout: expected 'last' or 'all', got {self.readout!r}.")
+
+
+class GraphTensors(NamedTuple):
+    """A :class:`molmv.graphs.GraphBatch` on a device; edges are sorted by target."""
+
+    atoms: Int64[Tensor, "atoms fields"]
+    source: Int64[Tensor, " edges"]
+    target: Int64[Tensor, " edges"]
+    bond_codes: Int64[Tensor, " edges"]
+    graph: Int64[Tensor, " atoms"]
+    num_graphs: int
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> GraphTensors:
+        """The same on another device."""
+        moved = (t.to(device, non_blocking=non_blocking) for t in self[:-1])
+        return GraphTensors(*moved, self.num_graphs)  # type: ignore[arg-type]
+
+
+def graph_tensors(batch: GraphBatch) -> GraphTensors:
+    """Numpy to torch. Edges are sorted by target: neighbour sums then write each row in one go."""
+    order = torch.from_numpy(batch.target.argsort(kind="stable"))
+    source, target, codes = (torch.from_numpy(a)[order] for a in (batch.source, batch.target, batch.bond_codes))
+    atoms = torch.from_numpy(batch.atoms).long()
+    return GraphTensors(atoms, source, target, codes.long(), torch.from_numpy(batch.graph), batch.num_graphs)
+
+
+class GineLayer(nn.Module):
+    """One round of message passing. Atoms (atoms, width) in and out."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.epsilon = nn.Parameter(torch.zeros(()))
+        self.project_bonds = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, width * expansion), nn.ReLU(), nn.Linear(width * expansion, width)
+        )
+
+    def aggregate(
+        self, h: Float[Tensor, "atoms width"], bonds: Float[Tensor, "codes width"], graph: GraphTensors
+    ) -> Float[Tensor, "atoms width"]:
+        """(1 + ε) h_i plus the sum of the messages to atom i."""
+        table = self.project_bonds(bonds).to(h.dtype)
+        messages = torch.relu(h.index_select(0, graph.source) + nn.functional.embedding(graph.bond_codes, table))
+        return ((1 + self.epsilon) * h).index_add(0, graph.target, messages)
+
+    def forward(
+        self, h: Float[Tensor, "atoms width"], bonds: Float[Tensor, "codes width"], graph: GraphTensors
+    ) -> Float[Tensor, "atoms width"]:
+        """Atoms after the round."""
+        return h + self.mlp(self.norm(self.aggregate(h, bonds, graph)))
+
+
+class GineEncoder(nn.Module):
+    """Graphs in, one embedding a graph out.
+
+    Args:
+        config: its sizes.
+    """
+
+    bond_fields: Tensor
+
+    def __init__(self, config: GineConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.atom_embeddings = nn.ModuleList(nn.Embedding(size, config.width) for size in ATOM_FIELDS.values())
+        self.bond_embeddings = nn.ModuleList(nn.Embedding(size, config.width) for size in BOND_FIELDS.values())
+        for table in [*self.atom_embeddings, *self.bond_embeddings]:
+            nn.init.normal_(table.weight, std=len(ATOM_FIELDS) ** -0.5)  # type: ignore[arg-type]
+        self.layers = nn.ModuleList(GineLayer(config.width, config.expansion) for _ in range(config.layers))
+        depths = config.layers + 1 if config.readout == "all" else 1
+        self.norm = nn.LayerNorm(config.width * depths)
+        self.readout = nn.Linear(config.width * depths * len(config.pooling), config.embedding)
+        self.register_buffer("bond_fields", torch.from_numpy(bond_fields()).long(), persistent=False)
+
+    def forward(self, graph: GraphTensors) -> Float[Tensor, "graphs embedding"]:
+        """Embeddings of all graphs; for a graph without atoms, whatever the bias of the readout says."""
+        h = _sum_of_embeddings(self.atom_embeddings, graph.atoms)
+        bonds = _sum_of_embeddings(self.bond_embeddings, self.bond_fields)
+        depths = [h]
+        for layer in self.layers:
+            h = layer(h, bonds, graph)
+            depths.append(h)
+        atoms = self.norm(torch.cat(depths, dim=1) if self.config.readout == "all" else h)
+        return self.readout(self._pool(atoms, graph))
+
+    def _pool(self, atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs pooled"]:
+        total = atoms.new_zeros(graph.num_graphs, atoms.shape[1]).index_add(0, graph.graph, atoms)
+        pooled = []
+        for kind in self.config.pooling:
+            if kind == "sum":
+                pooled.append(total / TYPICAL_ATOMS)
+            elif kind == "mean":
+                size = torch.bincount(graph.graph, minlength=graph.num_graphs).clamp(min=1)
+                pooled.append(total / size[:, None].to(total.dtype))
+            else:
+                pooled.append(_segment_max(atoms, graph))
+        return torch.cat(pooled, dim=1)
+
+
+def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
+    """A fresh encoder from plain sizes, as they stand in a config or a checkpoint.
+
+    Raises:
+        ConfigError: an unknown or impossible size.
+    """
+    unknown = set(sizes) - set(GineConfig.__dataclass_fields__)
+    if unknown:
+        raise ConfigError(f"student: unknown key {', '.join(sorted(unknown))}.")
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
+    return GineEncoder(GineConfig(**plain))
+
+
+def _sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields"]) -> Float[Tensor, "rows width"]:
+    parts = (table(column) for table, column in zip(tables, fields.T, strict=True))
+    return torch.stack(list(parts)).sum(0)
+
+
+def _segment_max(atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs channels"]:
+    """Maximum over each graph's atoms, which are contiguous; 0 for a graph without atoms."""
+    sizes = torch.bincount(graph.graph, minlength=graph.num_graphs)
+    # Padding to the largest graph of the batch is faster than a scattered maximum, and its gradient is a gather.
+    width = int(sizes.max()) if len(sizes) else 0
+    start = sizes.cumsum(0) - sizes
+    position = torch.arange(width, device=atoms.device).expand(graph.num_graphs, width)
+    inside = position < sizes[:, None]
+    index = torch.where(inside, start[:, None] + position, start[:, None]).clamp(max=max(len(atoms) - 1, 0))
+    if not len(atoms):
+        return atoms.new_zeros(graph.num_graphs, atoms.shape[1])
+    # A repeated first atom does not change a maximum.
+    highest = atoms[index].amax(1)
+    return torch.where((sizes > 0)[:, None], highest, torch.zeros_like(highest))
