@@ -118,20 +118,15 @@ def featurise(smiles: str) -> Graph | None:
         for atom in map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))  # twice as fast as GetAtoms
     ]
     bonds = [
-        (
-            bond.GetBeginAtomIdx(),
-            bond.GetEndAtomIdx(),
-            int(bond.GetBondType()),
-            int(bond.GetStereo()),
-            bond.IsInRing(),
-        )
+        (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), int(bond.GetBondType()), int(bond.GetStereo()), bond.IsInRing())
         for bond in map(mol.GetBondWithIdx, range(mol.GetNumBonds()))
     ]
     table = np.array(bonds, dtype=np.int64).reshape(-1, 5)
     adjacency = np.zeros((len(atoms), len(atoms)))
     adjacency[table[:, 0], table[:, 1]] = adjacency[table[:, 1], table[:, 0]] = 1
     degrees = adjacency.sum(axis=1)
-    parts = _components(len(atoms), bonds) if len(Chem.GetMolFrags(mol)) > 1 else []
+    whole = [list(range(len(atoms)))]
+    parts = whole if len(Chem.GetMolFrags(mol)) == 1 else _components(len(atoms), bonds)
     try:
         pairs = _positions(np.diag(degrees) - adjacency, parts)
     except np.linalg.LinAlgError:
@@ -153,9 +148,7 @@ def _components(size: int, bonds: Sequence[tuple[int, ...]]) -> list[list[int]]:
         row.sort()
     parts: list[list[int]] = []
     done: set[int] = set()
-    for start in range(size):
-        if start in done:
-            continue
+    for start in (atom for atom in range(size) if atom not in done):
         seen, level = {start}, [start]
         while level:
             following = []
@@ -174,10 +167,6 @@ def _positions(laplacian: np.ndarray, parts: list[list[int]]) -> tuple[np.ndarra
     """Eigenvalues and eigenvectors of each connected part, one row per atom, padded with zeros."""
     values = np.zeros((len(laplacian), EIGENPAIRS))
     vectors = np.zeros((len(laplacian), EIGENPAIRS))
-    if not parts:
-        found, basis = _eigenpairs(laplacian)
-        values[:, : len(found)] = found
-        vectors[:, : len(found)] = basis
     for part in parts:
         found, basis = _eigenpairs(laplacian[np.ix_(part, part)])
         values[part, : len(found)] = found
