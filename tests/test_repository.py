@@ -1,11 +1,13 @@
 """Facts about the repository that would otherwise drift."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,24 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def imported() -> set[str]:
+    """Distributions that some file of molmv imports, wherever in the file."""
+    owners = packages_distributions()
+    found = set()
+    for path in (ROOT / "molmv").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            tops = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"molmv"}
+            found |= {normal(owners[top][0]) for top in tops}
+    return found
+
+
+def distributions(entries: list[str]) -> set[str]:
+    return {normal(re.match(r"[\w.-]+", entry)[0]) for entry in entries}
+
+
 @cache
 def tracked() -> list[Path]:
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
@@ -41,9 +61,14 @@ def test_environment_repeats_the_constraints():
 
 
 def test_every_direct_dependency_is_pinned():
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    wanted = {normal(re.match(r"[\w.-]+", entry)[0]) for group in groups for entry in group} - {"molmv"}
-    assert wanted <= {normal(pin.partition("==")[0]) for pin in pins()}
+    wanted = distributions(sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])) - {"molmv"}
+    assert wanted == distributions(pins())
+
+
+def test_what_is_imported_is_declared_and_the_core_is_imported():
+    everything = distributions(sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"]))
+    assert imported() <= everything, "imported, but in no list of pyproject.toml"
+    assert distributions(PROJECT["dependencies"]) <= imported(), "in the core, but imported by nothing"
 
 
 def test_everything_is_in_the_extra_all():
