@@ -98,13 +98,22 @@ def to_table(
 
     columns = [
         pa.array(np.arange(start, start + len(rows))),
-        *([] if ids is None else [pa.array(ids, pa.string())]),
-        pa.array(smiles, pa.string()),
+        *([] if ids is None else [_text(ids)]),
+        _text(smiles),
         pa.array(rows.status, pa.string()),
         pa.array(rows.reason, pa.string()),
         pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(X).ravel()), X.shape[1]),
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _text(values: Sequence[str | None]) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:  # half a surrogate pair, which no file can hold
+        return pa.array([v if v is None else v.encode("utf-8", "replace").decode() for v in values], pa.string())
 
 
 def vectors(table: pa.Table) -> Float32[np.ndarray, "n dim"]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_ATOMS = 1000
 # Far above what 1,000 atoms need, so that a megabyte in one cell never reaches the parser.
 MAX_CHARACTERS = 20 * MAX_ATOMS
+_AROMATICITY = ("KekulizeException", "AtomKekulizeException")
 
 
 def screen(smiles: Sequence[Any], problems: dict[int, str] | None = None) -> Rows:
@@ -56,6 +57,10 @@ def _screen_one(text: Any) -> tuple[str, str] | None:
         return INVALID, f"trailing text after the SMILES: {_short(fields[1])}"
     if len(fields[0]) > MAX_CHARACTERS:
         return TOO_LARGE, f"{len(fields[0]):,} characters; over {MAX_ATOMS:,} atoms is refused"
+    # RDKit strips these from the ends, so that "CCO–" would pass for ethanol; a lone surrogate it cannot even take.
+    if not (fields[0].isascii() and fields[0].isprintable()):
+        odd = next(c for c in fields[0] if not (c.isascii() and c.isprintable()))
+        return INVALID, f"the character {odd!a} has no place in a SMILES"
     if fields[0].startswith("InChI="):
         return INVALID, "an InChI, not a SMILES"
     if ">" in text and ">" in fields[0].replace("->", ""):
@@ -86,7 +91,7 @@ def diagnose(smiles: str) -> tuple[str, str] | None:
             return TOO_LARGE, f"{mol.GetNumAtoms():,} atoms; over {MAX_ATOMS:,} is refused"
         problems = Chem.DetectChemistryProblems(mol)
         if problems:
-            kind = {"AtomValenceException": "valence", "KekulizeException": "aromaticity"}
+            kind = {"AtomValenceException": "valence"} | dict.fromkeys(_AROMATICITY, "aromaticity")
             return INVALID, f"{kind.get(problems[0].GetType(), problems[0].GetType())}: {problems[0].Message()}"
         if Chem.MolFromSmiles(smiles) is None:
             return INVALID, f"cannot sanitise SMILES {_short(smiles)}"

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from molmv import formats
 from molmv.atomic import replacing
-from molmv.errors import InputError, MissingExtraError
+from molmv.errors import InputError
 from molmv.rows import OK, STATUSES, Rows
 
 if TYPE_CHECKING:
@@ -65,12 +65,15 @@ class EmbeddingResult:
 
     def failures(self) -> pd.DataFrame:
         """The refused rows: row, id, smiles, status, reason."""
-        frame = _pandas().DataFrame(self._columns())
+        import pandas
+
+        frame = pandas.DataFrame(self._columns())
         return frame[~self.valid].reset_index(drop=True)
 
     def to_frame(self) -> pd.DataFrame:
         """All rows, with the embedding in columns ``e0``, ``e1``, …."""
-        pandas = _pandas()
+        import pandas
+
         vectors = pandas.DataFrame(self.X, columns=[f"e{i}" for i in range(self.X.shape[1])])
         return pandas.concat([pandas.DataFrame(self._columns()), vectors], axis=1)
 
@@ -200,11 +203,3 @@ def _check(X: np.ndarray, table: pa.Table) -> None:
         raise _NotOursError(f"status {sorted(set(status) - set(STATUSES))[0]!r} is unknown.")
     if not np.array_equal(np.isfinite(X).all(axis=1), status == OK):
         raise _NotOursError("a row with status 'ok' has no embedding, or a refused one has.")
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError as error:
-        raise MissingExtraError("pandas", "all") from error
-    return pandas
