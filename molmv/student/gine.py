@@ -176,14 +176,5 @@ def _sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields
 def _segment_max(atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs channels"]:
     """Maximum over each graph's atoms, which are contiguous; 0 for a graph without atoms."""
     sizes = torch.bincount(graph.graph, minlength=graph.num_graphs)
-    # Padding to the largest graph of the batch is faster than a scattered maximum, and its gradient is a gather.
-    width = int(sizes.max()) if len(sizes) else 0
-    start = sizes.cumsum(0) - sizes
-    position = torch.arange(width, device=atoms.device).expand(graph.num_graphs, width)
-    inside = position < sizes[:, None]
-    index = torch.where(inside, start[:, None] + position, start[:, None]).clamp(max=max(len(atoms) - 1, 0))
-    if not len(atoms):
-        return atoms.new_zeros(graph.num_graphs, atoms.shape[1])
-    # A repeated first atom does not change a maximum.
-    highest = atoms[index].amax(1)
-    return torch.where((sizes > 0)[:, None], highest, torch.zeros_like(highest))
+    highest = torch.segment_reduce(atoms.float(), "max", lengths=sizes, axis=0, initial=-torch.inf)
+    return torch.where((sizes > 0)[:, None], highest, 0.0)

@@ -1,0 +1,118 @@
+"""``molmv teachers``: what there is, what it is, and embedding a corpus with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molmv.cli import terminal
+
+app = typer.Typer(no_args_is_help=True, help="Teachers: list them, show their cards, embed a corpus with them.")
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False) -> None:
+    """List all teachers: modality, width, licence, what they need.
+
+    Any fingerprint of scikit-fingerprints is a teacher too: `skfp:MHFP`, `skfp:Avalon-count`.
+    """
+    from molmv import cards
+
+    found = [cards.load_card(name) for name in cards.card_names()]
+    if as_json:
+        terminal.show_json([_as_dict(card) for card in found])
+        return
+    header = ("name", "modality", "dim", "likelihood", "licence", "needs", "description")
+    rows = [
+        (c.name, c.modality, c.dim, c.likelihood, c.provenance.licence, c.extra or "-", c.description) for c in found
+    ]
+    terminal.show_table(header, rows)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a teacher, path of a card, or skfp:NAME[-count].")],
+    as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
+) -> None:
+    """Show a teacher's card: source, licence, what it was trained on, which labels it has seen."""
+    from molmv import cards
+
+    card = _as_dict(cards.load_card(name))
+    if as_json:
+        terminal.show_json(card)
+        return
+    flat = {k: v for k, v in card.items() if not isinstance(v, dict)}
+    for section in ("weights", "options", "provenance"):
+        flat.update({f"{section}.{k}": v for k, v in card[section].items()})
+    for key, value in flat.items():
+        if value not in ("", None):
+            text = (", ".join(map(str, value)) or "none") if isinstance(value, (list, tuple)) else str(value)
+            terminal.show(f"{key:24}{text}")
+
+
+@app.command()
+def embed(
+    names: Annotated[list[str], typer.Argument(metavar="NAME… FILE", help="Teachers, then the corpus.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the stores; one folder each inside.")],
+    workers: Annotated[int, typer.Option("-w", "--workers", min=1, help="Processes.")] = 1,
+    smiles_column: Annotated[str | None, typer.Option("-s", "--smiles-column")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Embed a corpus with one or more teachers, into a store each.
+
+    An interrupted run goes on where it stopped when the same command is given again. A teacher that fails does not
+    stop the others; the exit code is then 1.
+
+    **Example**
+
+    `molmv teachers embed minimol ecfp rdkit-descriptors corpus.smi -o stores/ --workers 2`
+    """
+    from molmv import cards
+    from molmv.errors import InputError, MolmvError
+
+    *teachers, file = names
+    if not teachers:
+        raise InputError("Expected at least one teacher and a file.", "E.g. molmv teachers embed ecfp corpus.smi -o st/")
+    for name in teachers:
+        cards.load_card(name)  # a misspelt name should not wait for the others
+    failed = False
+    for name in teachers:
+        try:
+            rows = _embed(name, file, out / name.replace(":", "-"), workers, smiles_column, quiet)
+        except MolmvError as problem:
+            if len(teachers) == 1:
+                raise
+            failed = True
+            terminal.error(problem)
+        else:
+            terminal.note(f"{name}: {rows:,} rows in {out / name.replace(':', '-')}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _embed(name: str, file: str, path: Path, workers: int, smiles_column: str | None, quiet: bool) -> int:
+    from molmv.embed_corpus import embed_corpus
+    from molmv.table import open_table
+
+    table = open_table(file, smiles_column)
+    done = 0
+    with terminal.progress(f"embedding with {name}", quiet) as update:
+
+        def progress(rows: int, refused: int) -> None:
+            nonlocal done
+            done += rows
+            update(done, table.fraction)
+
+        return embed_corpus(name, table, path, workers, progress)
+
+
+def _as_dict(card: object) -> dict:  # type: ignore[type-arg]
+    from dataclasses import asdict, is_dataclass
+
+    assert is_dataclass(card) and not isinstance(card, type)
+    table = asdict(card)
+    table["path"] = str(table["path"] or "")
+    table["digest"] = card.digest  # type: ignore[attr-defined]
+    return table
