@@ -36,7 +36,8 @@ def show_neighbours(result: molmv.EmbeddingResult, name: str) -> None:
     """Prints the molecules whose embeddings have the highest cosine with that of the named one."""
     query = result.ids.index(name)
     # Centred: what all molecules have in common says nothing about which two are alike.
-    vectors = result.X - np.nanmean(result.X, axis=0)
+    vectors = result.X.astype(float)
+    vectors -= np.nanmean(vectors, axis=0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosine = np.nan_to_num(vectors @ vectors[query], nan=-1.0)
     print(f"Nearest to {name}  {result.smiles[query]}")
