@@ -40,11 +40,11 @@ class TextFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        stdin = str(path) == STDIN
-        self.name = "stdin" if stdin else str(path)
-        self.regular = not stdin and self.path.is_file()
+        self._stdin = str(path) == STDIN
+        self.name = "stdin" if self._stdin else str(path)
+        self.regular = not self._stdin and self.path.is_file()
         try:
-            raw = cast(io.BufferedReader, sys.stdin.buffer if stdin else self.path.open("rb"))
+            raw = cast(io.BufferedReader, sys.stdin.buffer if self._stdin else self.path.open("rb"))
             self._size = self.path.stat().st_size if self.regular else 0
         except FileNotFoundError:
             raise InputError(f"There is no file {self.name}.", "Check the path.") from None
@@ -69,7 +69,7 @@ class TextFile:
 
     def close(self) -> None:
         """Close the file; stdin stays open."""
-        if self.name != "stdin":
+        if not self._stdin:
             self._bytes.close()
             self._raw.close()
 
@@ -101,8 +101,10 @@ class TextFile:
         except OSError as error:
             raise InputError(f"{self.name}: cannot read after line {number}: {error.strerror}.") from error
         finally:
-            text.detach()
-            self.close()
+            if self._stdin:
+                text.detach()  # else the text would close stdin when it goes
+            else:
+                text.close()
 
     def _encoding(self) -> str:
         for bom, encoding in _BOMS.items():
