@@ -185,6 +185,25 @@ def test_training_beats_the_best_constant_prediction():
         assert out.total.item() < 0.8 * constant
 
 
+def test_little_is_kept_for_the_backward_pass():
+    """At most six numbers for each of the batch x sum of dims, so that 8 x 2,048 dims at batch 4,096 fit in 2 GiB."""
+    rows, dims = 32, [1024] * 4
+    loss = MajorityVoteLoss({str(i): TeacherSpec(dim) for i, dim in enumerate(dims)}, 16, hidden=16)
+    own = {p.untyped_storage().data_ptr() for p in loss.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = loss(torch.randn(rows, 16), {str(i): torch.randn(rows, dim) for i, dim in enumerate(dims)})
+    out.total.backward()
+    assert sum(kept.values()) <= 6 * rows * sum(dims) * 4
+
+
 # --- weights ----------------------------------------------------------------------------------
 
 

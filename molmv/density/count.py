@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.distributions import Independent, NegativeBinomial, Poisson
+from torch import Size, Tensor, nn
+from torch.distributions import Distribution, Gamma, Independent, Poisson, constraints
 from torch.nn.functional import softplus
+from torch.types import _size
 
 from molmv.density.base import Density
 
@@ -27,6 +28,53 @@ def bounded_log_mean(raw: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         tensor([-10.0000,   0.0000,   0.4996])
     """
     return LOG_MEAN_BOUND * torch.tanh(raw / LOG_MEAN_BOUND)
+
+
+class NegativeBinomialVector(Distribution):
+    """Independent negative binomial counts, each dimension with one dispersion for all rows.
+
+    torch's own takes a dispersion for every entry, and is several times slower and larger.
+
+    Args:
+        log_mean: (batch, dim).
+        dispersion: (dim,), positive.
+
+    Example:
+        >>> NegativeBinomialVector(torch.zeros(2, 3), torch.ones(3)).log_prob(torch.zeros(2, 3))
+        tensor([-2.0794, -2.0794])
+    """
+
+    arg_constraints = {}  # noqa: RUF012  (torch's own protocol)
+    support = constraints.independent(constraints.nonnegative_integer, 1)
+
+    def __init__(self, log_mean: Float[Tensor, "batch dim"], dispersion: Float[Tensor, " dim"]) -> None:
+        self._log_odds = log_mean - dispersion.log()
+        self._dispersion = dispersion
+        super().__init__(log_mean.shape[:-1], log_mean.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """(batch, dim)."""
+        return self._dispersion * self._log_odds.exp()
+
+    @property
+    def variance(self) -> Tensor:
+        """(batch, dim)."""
+        return self.mean * (1 + self._log_odds.exp())
+
+    def log_prob(self, value: Float[Tensor, "*sample batch dim"]) -> Float[Tensor, "*sample batch"]:
+        """Log-probability of whole numbers, in nats, summed over dimensions."""
+        total = value + self._dispersion
+        ways = total.lgamma() - (value + 1).lgamma()
+        return (ways + value * self._log_odds - total * softplus(self._log_odds)).sum(
+            -1
+        ) - self._dispersion.lgamma().sum()
+
+    def sample(self, sample_shape: _size = Size()) -> Tensor:  # noqa: B008
+        """Counts, (*sample_shape, batch, dim): Poisson with a gamma-distributed rate."""
+        with torch.no_grad():
+            gamma = Gamma(self._dispersion.expand_as(self._log_odds), (-self._log_odds).exp(), validate_args=False)
+            return torch.poisson(gamma.sample(sample_shape))
 
 
 class NegativeBinomialDensity(Density):
@@ -59,12 +107,10 @@ class NegativeBinomialDensity(Density):
         super().__init__(in_dim, dim, outputs=dim, hidden=hidden, depth=depth)
         self.raw_dispersion = nn.Parameter(torch.zeros(dim))
 
-    def read(self, features: Float[Tensor, "batch features"]) -> Independent:
+    def read(self, features: Float[Tensor, "batch features"]) -> NegativeBinomialVector:
         """Features to independent counts; targets are whole numbers, as floats."""
         dispersion = softplus(self.raw_dispersion) + DISPERSION_FLOOR
-        log_odds = bounded_log_mean(self.readout(features)) - dispersion.log()
-        counts = NegativeBinomial(dispersion.expand_as(log_odds), logits=log_odds, validate_args=False)
-        return Independent(counts, 1, validate_args=False)
+        return NegativeBinomialVector(bounded_log_mean(self.readout(features)), dispersion)
 
 
 class PoissonDensity(Density):

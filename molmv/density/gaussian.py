@@ -34,6 +34,7 @@ from torch.nn.functional import softplus
 from torch.types import _size
 
 from molmv.density.base import Density
+from molmv.density.gaussian_score import gaussian_score
 from molmv.errors import ConfigError
 
 #: Smallest standard deviation, in standardised units. It only matters without noise: a constant dimension would
@@ -100,7 +101,6 @@ class DiagonalGaussian(Distribution):
         self._scale = scale
         self.noise = noise
         self.beta = beta
-        self._variance = scale.square() + noise**2
         super().__init__(mean.shape[:-1], mean.shape[-1:], validate_args=False)
 
     @property
@@ -111,7 +111,7 @@ class DiagonalGaussian(Distribution):
     @property
     def variance(self) -> Tensor:
         """(batch, dim), with the noise."""
-        return self._variance
+        return self._scale.square() + self.noise**2
 
     @property
     def clean(self) -> DiagonalGaussian:
@@ -120,31 +120,21 @@ class DiagonalGaussian(Distribution):
 
     def log_prob(self, value: Float[Tensor, "*sample batch dim"]) -> Float[Tensor, "*sample batch"]:
         """Log-density of a value of the noisy teacher, in nats, summed over dimensions."""
-        return self._sum(self._terms((value - self._mean).square()))
+        return gaussian_score(value, self._mean, self._scale, noise=self.noise)
 
     def expected_log_prob(self, value: Float[Tensor, "*sample batch dim"]) -> Float[Tensor, "*sample batch"]:
         """Mean of ``log_prob(value + noise)`` over the noise, exactly; equal to ``log_prob`` without noise."""
-        terms = self._terms((value - self._mean).square() + self.noise**2)
-        if self.beta:
-            weight = self._variance.detach() ** self.beta
-            terms = weight * terms + ((1 - weight) * terms).detach()
-        return self._sum(terms)
-
-    def _terms(self, squared_error: Tensor) -> Tensor:
-        return squared_error / self._variance + self._variance.log()
-
-    def _sum(self, terms: Tensor) -> Tensor:
-        return -0.5 * (terms.sum(-1) + self.event_shape[0] * math.log(2 * math.pi))
+        return gaussian_score(value, self._mean, self._scale, noise=self.noise, added=self.noise**2, beta=self.beta)
 
     def rsample(self, sample_shape: _size = Size()) -> Tensor:  # noqa: B008
         """Values of the noisy teacher, (*sample_shape, batch, dim), differentiable."""
         shape = self._extended_shape(sample_shape)
         unit = torch.randn(shape, dtype=self._mean.dtype, device=self._mean.device)
-        return self._mean + self._variance.sqrt() * unit
+        return self._mean + self.stddev * unit
 
     def entropy(self) -> Float[Tensor, " batch"]:
         """Differential entropy of the noisy teacher, in nats."""
-        return 0.5 * (self._variance.log() + math.log(2 * math.pi * math.e)).sum(-1)
+        return 0.5 * (self.variance.log() + math.log(2 * math.pi * math.e)).sum(-1)
 
 
 class GaussianDensity(Density):

@@ -21,6 +21,7 @@ from torch import Size, Tensor, nn
 from torch.distributions import Distribution, StudentT, constraints
 from torch.nn.functional import softplus
 from torch.types import _size
+from torch.utils.checkpoint import checkpoint
 
 from molmv.density.base import Density
 from molmv.density.gaussian import bounded_scale, checked_noise
@@ -91,8 +92,18 @@ class StudentTVector(Distribution):
         """Mean of ``log_prob(value + noise)`` over the noise, by quadrature; equal to ``log_prob`` without noise."""
         if not self.noise:
             return self.log_prob(value)
-        means = [w * self.log_prob(value + self.noise * x) for x, w in zip(NODES, NODE_WEIGHTS, strict=True)]
-        return torch.stack(means).sum(0)
+        # Recomputed in the backward pass: five log-densities of (batch, dim) would be kept alive otherwise.
+        mean: Tensor = checkpoint(
+            _mean_over_noise,
+            value,
+            self._mean,
+            self._clean_scale,
+            self._df,
+            self.noise,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        return mean
 
     def rsample(self, sample_shape: _size = Size()) -> Tensor:  # noqa: B008
         """Values of the noisy teacher, (*sample_shape, batch, dim), differentiable."""
@@ -102,6 +113,12 @@ class StudentTVector(Distribution):
     def entropy(self) -> Float[Tensor, " batch"]:
         """Differential entropy, in nats."""
         return (self._unit.entropy() + self._scale.log()).sum(-1)
+
+
+def _mean_over_noise(value: Tensor, mean: Tensor, scale: Tensor, df: Tensor, noise: float) -> Tensor:
+    q = StudentTVector(mean, scale, df, noise)
+    nodes = zip(NODES, NODE_WEIGHTS, strict=True)
+    return torch.stack([weight * q.log_prob(value + noise * node) for node, weight in nodes]).sum(0)
 
 
 class StudentTDensity(Density):

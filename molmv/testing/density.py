@@ -90,12 +90,20 @@ class DensitySuite:
         names, parameters = zip(*density.named_parameters(), strict=True)
         targets = self.targets(2, 3).double()
 
-        def score(z: Tensor, *values: Tensor) -> Tensor:
+        def scores(z: Tensor, *values: Tensor) -> Tensor:
             q = functional_call(density, dict(zip(names, values, strict=True)), (z,))
-            return q.log_prob(targets)
+            log_prob: Tensor = q.log_prob(targets)
+            if not self.supports_noise_gradient:
+                return log_prob
+            return torch.stack([log_prob, q.expected_log_prob(targets)])
 
         z = torch.randn(2, IN_DIM, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(score, (z, *parameters))
+        assert torch.autograd.gradcheck(scores, (z, *parameters))
+
+    @property
+    def supports_noise_gradient(self) -> bool:
+        """Whether ``expected_log_prob`` exists, is deterministic, and has the gradient of its value."""
+        return self.density.takes_noise
 
     def test_state_dict_round_trip(self) -> None:
         first, second = self.make(6), self.make(6)

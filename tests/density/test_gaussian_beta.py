@@ -8,6 +8,7 @@ from molmv.testing.density import RealDensitySuite
 
 class TestBetaGaussian(RealDensitySuite):
     density = BetaGaussianDensity
+    supports_noise_gradient = False  # weighted on purpose
 
 
 def mean_gradient(beta, noise=0.3):
