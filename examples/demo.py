@@ -20,6 +20,12 @@ def kind(reason: str) -> str:
     return re.split(r"[:'\"]", reason)[0].strip()
 
 
+def short(text: str, limit: int) -> str:
+    """Returns the text on one line, cut at the limit."""
+    text = text.encode("unicode_escape").decode()
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
 def show_refused(result: molmv.EmbeddingResult) -> None:
     """Prints the refused rows by status and kind of reason, each with its first example."""
     groups = defaultdict(list)
@@ -27,22 +33,21 @@ def show_refused(result: molmv.EmbeddingResult) -> None:
         groups[result.status[row], kind(result.reason[row])].append(row)
     print(f"Refused: {sum(map(len, groups.values()))} of {len(result):,} rows")
     for (status, reason), rows in sorted(groups.items(), key=lambda group: -len(group[1])):
-        text = (result.smiles[rows[0]] or "").encode("unicode_escape").decode()
-        example = f"{result.ids[rows[0]]} {text if len(text) <= 30 else text[:30] + '…'}"
-        print(f"  {len(rows):3}  {status:9}  {reason:36}  e.g. {example.rstrip()}")
+        example = f"{result.ids[rows[0]]} {short(result.smiles[rows[0]] or '', 30)}"
+        print(f"  {len(rows):3}  {status:9}  {reason:34}  e.g. {example.rstrip()}")
 
 
 def show_neighbours(result: molmv.EmbeddingResult, name: str) -> None:
     """Prints the molecules whose embeddings have the highest cosine with that of the named one."""
     query = result.ids.index(name)
-    # Centred: what all molecules have in common says nothing about which two are alike.
+    # Standardised, so that no column outweighs the others and what all molecules share does not count.
     vectors = result.X.astype(float)
-    vectors -= np.nanmean(vectors, axis=0)
+    vectors = (vectors - np.nanmean(vectors, axis=0)) / (np.nanstd(vectors, axis=0) + 1e-9)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosine = np.nan_to_num(vectors @ vectors[query], nan=-1.0)
     print(f"Nearest to {name}  {result.smiles[query]}")
     for row in [row for row in np.argsort(-cosine) if row != query][:NEIGHBOURS]:
-        print(f"  {cosine[row]:.3f}  {result.ids[row]:9}  {result.smiles[row]}")
+        print(f"  {cosine[row]:.3f}  {result.ids[row]:9}  {short(result.smiles[row], 80)}")
 
 
 def main() -> None:
