@@ -2,7 +2,7 @@
 # make test      the tests, without the slow ones
 # make test-all  every test
 # make check     ruff, mypy, import contracts
-# make clean     removes build/ and caches; keeps .venv
+# make clean     removes caches and what demo wrote; keeps .venv, and in build/ what took hours
 
 PYTHON ?= python3
 VENV   := .venv
@@ -33,7 +33,7 @@ check: $(VENV)/.molmv-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(STORE) dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find molmv tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
