@@ -2,7 +2,7 @@
 
     python benchmarks/minimol_speed.py examples/library.csv --column smiles --molecules 400
 
-Both take turns, and the best of several rounds counts, so that a busy machine hits both alike.
+Processor time is counted, both take turns, and the best of several rounds counts: a busy machine changes little.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from molmv.adapters import minimol_features
 from molmv.adapters.minimol_onnx import SUB_BATCH, MinimolOnnx
 from molmv.cards import load_card
 
+MOST_ATOMS = 100  # one giant would outweigh all others: its eigenvectors take both the same time
 REFERENCE_BATCH = 10  # the fastest for the reference on one core; its default of 100 is slower
 
 
@@ -29,7 +30,7 @@ def read(path: Path, column: str, count: int) -> list[str]:
     """A sample of the molecules in a CSV file, as canonical SMILES."""
     with path.open(newline="") as file:
         mols = [Chem.MolFromSmiles(row[column] or "") for row in csv.DictReader(file)]
-    smiles = [Chem.MolToSmiles(mol) for mol in mols if mol is not None and mol.GetNumAtoms() > 0]
+    smiles = [Chem.MolToSmiles(mol) for mol in mols if mol is not None and 0 < mol.GetNumAtoms() <= MOST_ATOMS]
     return random.Random(0).sample(smiles, min(count, len(smiles)))
 
 
@@ -38,9 +39,9 @@ def pieces(items: list, size: int) -> list[list]:
 
 
 def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def compare(smiles: list[str], rounds: int) -> None:
@@ -58,7 +59,10 @@ def compare(smiles: list[str], rounds: int) -> None:
 
     stages: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "features": (
-            lambda: [reference.collate([reference.featurize_one(text) for text in p]) for p in pieces(smiles, 10)],
+            lambda: [
+                reference.collate([reference.featurize_one(text) for text in p])
+                for p in pieces(smiles, REFERENCE_BATCH)
+            ],
             lambda: [
                 minimol_features.collate([minimol_features.featurise(text) for text in p])
                 for p in pieces(smiles, SUB_BATCH)
@@ -70,7 +74,9 @@ def compare(smiles: list[str], rounds: int) -> None:
         ),
         "total": (lambda: reference(smiles), lambda: ours.embed_batch(smiles)),
     }
-    print(f"{len(smiles)} molecules, one core, best of {rounds} rounds; molecules per second")
+    print(
+        f"{len(smiles)} molecules of up to {MOST_ATOMS} atoms, one core, best of {rounds} rounds; molecules per second"
+    )
     print(f"{'':10}{'reference':>11}{'molmv':>9}{'ratio':>8}")
     for name, both in stages.items():
         before, after = (min(t) for t in zip(*[[seconds(f) for f in both] for _ in range(rounds)], strict=True))

@@ -74,8 +74,8 @@ class Graph(NamedTuple):
 def single_threaded() -> Iterator[None]:
     """Keep LAPACK and torch on one core.
 
-    For a few dozen atoms threads only cost time: up to fifty times as much where workers share cores. With
-    more than about 120 atoms the number of threads can also turn the basis of a degenerate eigenvalue.
+    For a few dozen atoms threads only cost time, and very much of it where workers share cores. With more
+    than about 120 atoms the number of threads can also turn the basis of a degenerate eigenvalue.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
