@@ -294,8 +294,8 @@ def _embed(embedder: Embedder, chunk: Chunk) -> tuple[Rows, Float32[np.ndarray, 
     expected = (len(chunk), embedder.dim)
     if len(rows) != len(chunk) or X.shape != expected:
         raise TeacherError(
-            f"{embedder.name} was given {len(chunk)} rows and returned an array of shape {X.shape}; "
-            f"expected {expected}.",
+            f"{embedder.name} was given {len(chunk)} rows and returned an array of shape {X.shape} "
+            f"for {len(rows)} of them; expected {expected}.",
             "It must return one row for each input, in order.",
         )
     finite = np.isfinite(X).all(axis=1)

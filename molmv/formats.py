@@ -130,7 +130,8 @@ def write(path: Path, schema: pa.Schema, tables: Tables, extension: str) -> None
 def _write_parquet(path: Path, schema: pa.Schema, tables: Tables) -> None:
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=["status", "reason"]) as writer:
+    options = {"compression": "zstd", "use_dictionary": ["status", "reason"], "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for table in tables(None):
             writer.write_table(table, row_group_size=max(len(table), 1))
 

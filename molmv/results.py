@@ -122,7 +122,7 @@ def load_embeddings(path: str | Path) -> EmbeddingResult:
     try:
         X, table, provenance = readers[path.suffix](path)
         _check(X, table)
-    except (_NotOursError, pa.ArrowException, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (_NotOursError, pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged or not a file of embeddings: {error}", "Write it again.") from error
     text = {name: table.column(name).to_pylist() for name in table.column_names}
     id_column = table.column_names[1] if len(text) == len(formats.COLUMNS) else None
@@ -145,7 +145,7 @@ def _read_parquet(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         schema = file.schema_arrow
         kind: Any = schema.field("embedding").type if "embedding" in schema.names else pa.null()
         if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
