@@ -27,7 +27,7 @@ def training_logger(experiment: str, run_name: str, folder: Path, uri: str = "",
         MissingExtraError: mlflow is not installed.
     """
     try:
-        import mlflow
+        import mlflow  # noqa: F401
         from lightning.pytorch.loggers import MLFlowLogger
     except ImportError as error:
         raise MissingExtraError("mlflow", "distill") from error
@@ -37,11 +37,11 @@ def training_logger(experiment: str, run_name: str, folder: Path, uri: str = "",
     kept = folder / "mlflow-run-id"
     run_id = kept.read_text().strip() if kept.is_file() else None
     for target in (uri, f"sqlite:///{(folder / 'mlruns.db').resolve()}"):
-        logger = MLFlowLogger(experiment, run_name, tracking_uri=target, run_id=run_id)
         try:
             with _impatient():
+                logger = MLFlowLogger(experiment, run_name, tracking_uri=target, run_id=run_id)
                 logger.log_hyperparams(_flat(parameters) if run_id is None else {})
-        except mlflow.exceptions.MlflowException as error:
+        except Exception as error:  # a server that is down, a database that another process is just making, …
             warnings.warn(f"MLflow at {target} does not answer ({str(error)[:120]}); logging into {folder}.", stacklevel=2)
             run_id = None
             continue
