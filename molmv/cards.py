@@ -20,7 +20,17 @@ from typing import Any
 from molmv.errors import CardError, UnknownNameError
 
 MODALITIES = ("molecule", "text", "image")
-LIKELIHOODS = ("gaussian", "bernoulli", "count", "student_t", "sphere")
+# The densities of molmv.density that describe a teacher (a test keeps the two in step; that package imports torch).
+LIKELIHOODS = (
+    "gaussian",
+    "lowrank_gaussian",
+    "gaussian_mixture",
+    "student_t",
+    "power_spherical",
+    "bernoulli",
+    "count",
+    "poisson",
+)
 ENCODING_OF = {"bernoulli": "bits", "count": "uint16"}
 
 
