@@ -2,6 +2,7 @@
 # make test      the tests, without the slow ones
 # make test-all  every test
 # make check     ruff, mypy, import contracts
+# make students  distils the released students again: hours; goes on where it stopped
 # make clean     removes caches and what demo wrote; keeps .venv, and in build/ what took hours
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 STORE  := build/library_embeddings.parquet
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all check students clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.molmv-core
@@ -31,6 +32,18 @@ check: $(VENV)/.molmv-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+CORPUS   ?= ../shared/data/corpus/permissive.smi.gz
+TEACHERS := minimol rdkit-descriptors ecfp topological-torsion-count maccs
+PROBED   := ecfp rdkit-descriptors minimol
+
+students: $(VENV)/.molmv-dev
+	test -s build/corpus.smi || $(BIN)/python corpora/sample.py $(CORPUS) -n 250000 -o build/corpus.smi
+	$(BIN)/molmv teachers embed $(TEACHERS) build/corpus.smi -o build/store --workers 2
+	$(BIN)/molmv distill configs/molmv-small.toml --resume
+	$(BIN)/python configs/release.py build/molmv-small/student
+	$(BIN)/python benchmarks/probe.py $(PROBED) molmv-small
+	$(BIN)/python configs/release.py build/molmv-small/student
 
 clean:
 	rm -rf $(STORE) dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

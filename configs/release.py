@@ -1,0 +1,138 @@
+"""Put a distilled student into ``students/``, with its model card: the last step of ``make students``.
+
+    python configs/release.py build/molmv-small/student --probe benchmarks/results/probe.csv --cost "57 min on 2 cores"
+
+Every number on the card is read from the checkpoint or from the probe's table; none is typed in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from molmv.models import load_student
+from molmv.student.checkpoint import load_checkpoint
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)[O-].[Na+]"]
+
+
+def probe_table(path: Path, name: str) -> list[str]:
+    """Markdown rows of the probe's table, and the mean of each model."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    sets = list(dict.fromkeys((row["dataset"], row["metric"]) for row in rows))
+    cell = {(row["model"], row["dataset"]): row for row in rows}
+    lines = ["| | " + " | ".join(f"{d} ({m.upper()})" for d, m in sets) + " | mean |", "|---" * (len(sets) + 2) + "|"]
+    for model in sorted(models, key=lambda m: m != name):
+        scores = [cell[model, d] for d, _ in sets]
+        mean = sum(float(s["mean"]) for s in scores) / len(scores)
+        shown = " | ".join(f"{float(s['mean']):.3f} ± {float(s['sd']):.3f}" for s in scores)
+        lines.append(f"| {f'**{model}**' if model == name else model} | {shown} | {mean:.3f} |")
+    return lines
+
+
+def teacher_table(teachers: Mapping[str, Mapping[str, Any]], held_out: Mapping[str, float]) -> list[str]:
+    """Markdown rows: each teacher, what it may have seen, and how well the student tells it."""
+    lines = ["| teacher | licence | labels it may have seen | held-out nats per dimension | R² |", "|---|---|---|---|---|"]
+    for name, card in teachers.items():
+        seen = ", ".join(card.get("labels_seen", ())) or "none"
+        nll, r2 = held_out[f"nll/{name}"], held_out[f"r2/{name}"]
+        lines.append(f"| {name} | {card['licence']} | {seen} | {nll:.3f} | {r2:.3f} |")
+    return lines
+
+
+def card(checkpoint: Any, parameters: int, probe: list[str], cost: str) -> str:
+    """The model card in Markdown, with the front matter of a Hugging Face repository."""
+    about = checkpoint.provenance
+    seen = sorted({label for t in about["teachers"].values() for label in t.get("labels_seen", ())})
+    settings = json.dumps(about["config"], indent=1, sort_keys=True)
+    return f"""---
+license: mit
+library_name: molmv
+tags: [chemistry, molecules, embeddings, distillation]
+---
+# {checkpoint.name}
+
+A graph network ({parameters / 1e6:.1f} M parameters, {about["config"]["student"]["embedding"]} dimensions) distilled from
+{len(about["teachers"])} teachers by `molmv distill configs/{checkpoint.name}.toml`. Takes SMILES, needs no network, no
+conformer and no GPU.
+
+```python
+import molmv
+molmv.featurize(["CCO", "c1ccccc1O"], model="{checkpoint.name}").X
+```
+
+## Linear probes
+
+Frozen embeddings, logistic regression or ridge, five random splits, mean ± sd; `python benchmarks/probe.py`, all rows in
+one run.
+
+{chr(10).join(probe)}
+
+These sets are not in the corpus (removed by canonical SMILES, connectivity of the largest fragment, and a charge- and
+tautomer-free hash); close analogues remain. The student has seen no label, but it inherits what its teachers learnt:
+MiniMol very probably saw the assays behind {", ".join(seen)}, which are therefore not in this table.
+
+## Teachers
+
+{chr(10).join(teacher_table(about["teachers"], about["held_out"]))}
+
+Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share of the
+standardised teacher's variance that its head explains, on {about["config"]["data"]["held_out"]:.0%} of the corpus never
+trained on.
+
+## Data
+
+{about["corpus"]["rows"]:,} training molecules of a wide public corpus; SHA-256 of the file
+`{about["corpus"]["sha256"]}`. `corpora/README.md` has the recipe, the sources and their licences. No molecule of it ships.
+
+## Use and limits
+
+For similarity search, clustering, and property models on small and medium data. Not a property predictor by itself. Molecules
+far from drug-like chemistry (metals, large peptides, mixtures) are thin in the corpus. Enantiomers differ only through
+the CIP labels of their atoms; conformation is not seen. Potency within a series, where fingerprints are strong, has not been
+measured yet.
+
+## Cost
+
+{cost}
+
+## Settings
+
+```json
+{settings}
+```
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("student", type=Path, help="folder that `molmv distill` wrote")
+    parser.add_argument("--probe", type=Path, default=ROOT / "benchmarks" / "results" / "probe.csv")
+    parser.add_argument("--cost", default="Not recorded.")
+    arguments = parser.parse_args()
+    checkpoint = load_checkpoint(arguments.student)
+    target = ROOT / "students" / checkpoint.name
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "model.safetensors"):
+        if (arguments.student / name).resolve() != (target / name).resolve():
+            shutil.copyfile(arguments.student / name, target / name)
+    student = load_student(target, device="cpu")
+    vectors = student.embed(student.screen(REFERENCE))
+    reference = {"smiles": REFERENCE, "embedding_first8": [[round(float(v), 5) for v in row[:8]] for row in vectors]}
+    (target / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
+    parameters = sum(p.numel() for p in student.encoder.parameters())
+    probe = probe_table(arguments.probe, checkpoint.name) if arguments.probe.exists() else ["Not measured yet."]
+    (target / "README.md").write_text(card(checkpoint, parameters, probe, arguments.cost), encoding="utf-8")
+    print(f"{target}: {parameters:,} parameters")
+
+
+if __name__ == "__main__":
+    main()
