@@ -7,6 +7,7 @@ import io
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -102,7 +103,8 @@ class TextFile:
             raise InputError(f"{self.name}: cannot read after line {number}: {error.strerror}.") from error
         finally:
             if self._stdin:
-                text.detach()  # else the text would close stdin when it goes
+                with suppress(ValueError):  # somebody has closed it already
+                    text.detach()  # else it would be closed together with the text
             else:
                 text.close()
 

@@ -1,4 +1,4 @@
-"""A model of four numbers a molecule: quick, exact, and the same whatever the batch."""
+"""A model of four numbers a molecule, quick and the same whatever the batch; and one that is interrupted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,3 +32,18 @@ class FakeEmbedder:
             bonds = graphs.bond_offsets[i + 1] - graphs.bond_offsets[i]
             X[i] = len(atoms), bonds, (atoms[:, 2] - 4).sum(), (atoms[:, 7] > 0).sum()
         return X
+
+
+class Stopping(FakeEmbedder):
+    """Embeds some chunks, then the power goes."""
+
+    def __init__(self, chunks: int, error: BaseException | None = None, **changes: Any) -> None:
+        super().__init__(**changes)
+        self.left = chunks
+        self.error = error or KeyboardInterrupt()
+
+    def embed(self, rows: Rows) -> np.ndarray:
+        if not self.left:
+            raise self.error
+        self.left -= 1
+        return super().embed(rows)
