@@ -59,7 +59,9 @@ def main() -> None:
                 sys.exit(f"molmv featurize ended with {code}")
             tenths = [samples[len(samples) * k // 10] for k in range(1, 10)]
             seconds = time.perf_counter() - start
-            print(f"{rows:>10,} rows  {seconds:8.1f} s  peak {max(samples):6,} MiB  at each tenth: {tenths}", flush=True)
+            print(
+                f"{rows:>10,} rows  {seconds:8.1f} s  peak {max(samples):6,} MiB  at each tenth: {tenths}", flush=True
+            )
 
 
 if __name__ == "__main__":

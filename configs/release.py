@@ -40,7 +40,10 @@ def probe_table(path: Path, name: str) -> list[str]:
 
 def teacher_table(teachers: Mapping[str, Mapping[str, Any]], held_out: Mapping[str, float]) -> list[str]:
     """Markdown rows: each teacher, what it may have seen, and how well the student tells it."""
-    lines = ["| teacher | licence | labels it may have seen | held-out nats per dimension | R² |", "|---|---|---|---|---|"]
+    lines = [
+        "| teacher | licence | labels it may have seen | held-out nats per dimension | R² |",
+        "|---|---|---|---|---|",
+    ]
     for name, card in teachers.items():
         seen = ", ".join(card.get("labels_seen", ())) or "none"
         nll, r2 = held_out[f"nll/{name}"], held_out[f"r2/{name}"]
@@ -60,9 +63,9 @@ tags: [chemistry, molecules, embeddings, distillation]
 ---
 # {checkpoint.name}
 
-A graph network ({parameters / 1e6:.1f} M parameters, {about["config"]["student"]["embedding"]} dimensions) distilled from
-{len(about["teachers"])} teachers by `molmv distill configs/{checkpoint.name}.toml`. Takes SMILES, needs no network, no
-conformer and no GPU.
+A graph network ({parameters / 1e6:.1f} M parameters, {about["config"]["student"]["embedding"]} dimensions)
+distilled from {len(about["teachers"])} teachers by `molmv distill configs/{checkpoint.name}.toml`.
+Takes SMILES; needs no network, no conformer and no GPU.
 
 ```python
 import molmv
@@ -71,8 +74,8 @@ molmv.featurize(["CCO", "c1ccccc1O"], model="{checkpoint.name}").X
 
 ## Linear probes
 
-Frozen embeddings, logistic regression or ridge, five random splits, mean ± sd; `python benchmarks/probe.py`, all rows in
-one run.
+Frozen embeddings, logistic regression or ridge, five random splits, mean ± sd; `python benchmarks/probe.py`,
+all rows in one run.
 
 {chr(10).join(probe)}
 
@@ -84,21 +87,22 @@ MiniMol very probably saw the assays behind {", ".join(seen)}, which are therefo
 
 {chr(10).join(teacher_table(about["teachers"], about["held_out"]))}
 
-Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share of the
-standardised teacher's variance that its head explains, on {about["config"]["data"]["held_out"]:.0%} of the corpus never
-trained on.
+Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share
+of the standardised teacher's variance that its head explains, on {about["config"]["data"]["held_out"]:.0%} of the corpus
+never trained on.
 
 ## Data
 
 {about["corpus"]["rows"]:,} training molecules of a wide public corpus; SHA-256 of the file
-`{about["corpus"]["sha256"]}`. `corpora/README.md` has the recipe, the sources and their licences. No molecule of it ships.
+`{about["corpus"]["sha256"]}`. `corpora/README.md` has the recipe, the sources and their licences.
+No molecule of it ships.
 
 ## Use and limits
 
-For similarity search, clustering, and property models on small and medium data. Not a property predictor by itself. Molecules
-far from drug-like chemistry (metals, large peptides, mixtures) are thin in the corpus. Enantiomers differ only through
-the CIP labels of their atoms; conformation is not seen. Potency within a series, where fingerprints are strong, has not been
-measured yet.
+For similarity search, clustering, and property models on small and medium data. Not a property predictor by itself.
+Molecules far from drug-like chemistry (metals, large peptides, mixtures) are thin in the corpus. Enantiomers differ
+only through the CIP labels of their atoms; conformation is not seen. Potency within a series, where fingerprints are
+strong, has not been measured yet.
 
 ## Cost
 

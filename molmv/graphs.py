@@ -35,7 +35,7 @@ _ORDERS = (1.0, 2.0, 3.0, 1.5)  # anything else is "other"
 # Molecules for one call of the C++ featuriser: large enough to hide the call, small enough that parsing one
 # again because of a bad row costs little.
 _PIECE = 256
-# Its atom features "in-ring", "min-ring" and "num-ring" crash the process on a SMILES that does not parse; these do not.
+# Its atom features "in-ring", "min-ring" and "num-ring" crash the process on a SMILES that does not parse, these not.
 _CUIK_ATOM = ["atomic-number", "degree", "formal-charge", "hybridization", "aromatic", "chirality", "radical-electron"]
 _CUIK_SCALE = np.array([5, 1, 1, 1, 1, 1, 1], dtype=np.float32)  # it gives a fifth of the atomic number
 _CUIK_BOND = ["bond-type-float", "conjugated", "in-ring", "stereo"]

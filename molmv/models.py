@@ -54,7 +54,8 @@ def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int
         path = student_folder() / str(name_or_path)
     elif not path.is_dir():
         raise UnknownNameError(
-            f"{str(name_or_path)!r} is neither a released student ({', '.join(student_names()) or 'none'}) nor a folder."
+            f"{str(name_or_path)!r} is neither a released student nor a folder.",
+            f"Released students: {', '.join(student_names()) or 'none'}.",
         )
     return Student.load(path, device=device, batch_size=batch_size)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from molmv.errors import MissingExtraError
 
 
-def training_logger(experiment: str, run_name: str, folder: Path, uri: str = "", parameters: Mapping[str, Any] = {}) -> Any:  # noqa: B006
+def training_logger(
+    experiment: str, run_name: str, folder: Path, uri: str = "", parameters: Mapping[str, Any] | None = None
+) -> Any:
     """A Lightning logger that writes to MLflow.
 
     Args:
@@ -31,8 +35,6 @@ def training_logger(experiment: str, run_name: str, folder: Path, uri: str = "",
         from lightning.pytorch.loggers import MLFlowLogger
     except ImportError as error:
         raise MissingExtraError("mlflow", "distill") from error
-    import os
-
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{Path('mlruns.db').resolve()}"
     kept = folder / "mlflow-run-id"
     run_id = kept.read_text().strip() if kept.is_file() else None
@@ -40,9 +42,11 @@ def training_logger(experiment: str, run_name: str, folder: Path, uri: str = "",
         try:
             with _impatient():
                 logger = MLFlowLogger(experiment, run_name, tracking_uri=target, run_id=run_id)
-                logger.log_hyperparams(_flat(parameters) if run_id is None else {})
+                logger.log_hyperparams(_flat(parameters or {}) if run_id is None else {})
         except Exception as error:  # a server that is down, a database that another process is just making, …
-            warnings.warn(f"MLflow at {target} does not answer ({str(error)[:120]}); logging into {folder}.", stacklevel=2)
+            warnings.warn(
+                f"MLflow at {target} does not answer ({str(error)[:120]}); logging into {folder}.", stacklevel=2
+            )
             run_id = None
             continue
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -51,25 +55,16 @@ def training_logger(experiment: str, run_name: str, folder: Path, uri: str = "",
     raise AssertionError("a local sqlite file always answers")
 
 
-class _impatient:
+@contextmanager
+def _impatient() -> Iterator[None]:
     """While open, a server that is down is given up after seconds instead of minutes."""
-
-    _SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-
-    def __enter__(self) -> None:
-        import os
-
-        self._before = {name: os.environ.get(name) for name in self._SETTINGS}
-        os.environ.update(self._SETTINGS)
-
-    def __exit__(self, *_: object) -> None:
-        import os
-
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    before = dict(os.environ)
+    os.environ.update({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

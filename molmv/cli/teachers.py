@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molmv.cli import terminal
+
+if TYPE_CHECKING:
+    from molmv.cards import TeacherCard
 
 app = typer.Typer(no_args_is_help=True, help="Teachers: list them, show their cards, embed a corpus with them.")
 
@@ -74,7 +77,9 @@ def embed(
 
     *teachers, file = names
     if not teachers:
-        raise InputError("Expected at least one teacher and a file.", "E.g. molmv teachers embed ecfp corpus.smi -o st/")
+        raise InputError(
+            "Expected at least one teacher and a file.", "E.g. molmv teachers embed ecfp corpus.smi -o st/"
+        )
     for name in teachers:
         cards.load_card(name)  # a misspelt name should not wait for the others
     failed = False
@@ -108,11 +113,7 @@ def _embed(name: str, file: str, path: Path, workers: int, smiles_column: str | 
         return embed_corpus(name, table, path, workers, progress)
 
 
-def _as_dict(card: object) -> dict:  # type: ignore[type-arg]
-    from dataclasses import asdict, is_dataclass
+def _as_dict(card: TeacherCard) -> dict[str, Any]:
+    from dataclasses import asdict
 
-    assert is_dataclass(card) and not isinstance(card, type)
-    table = asdict(card)
-    table["path"] = str(table["path"] or "")
-    table["digest"] = card.digest  # type: ignore[attr-defined]
-    return table
+    return {**asdict(card), "path": str(card.path or ""), "digest": card.digest}

@@ -77,9 +77,7 @@ def split_rows(usable: np.ndarray, held_out: float, seed: int) -> Split:
     return Split(train=rows[count:], held_out=np.sort(rows[:count]))
 
 
-def fit_standardiser(
-    store: EmbeddingStore, rows: np.ndarray, mode: str, chunk: int = 8192
-) -> Standardiser:
+def fit_standardiser(store: EmbeddingStore, rows: np.ndarray, mode: str, chunk: int = 8192) -> Standardiser:
     """The standardiser of one teacher, fitted on training rows only."""
     standardiser = Standardiser(store.header.dim, mode=mode)  # type: ignore[arg-type]
     ordered = np.sort(rows)
@@ -111,7 +109,7 @@ class Batches(IterableDataset[Batch]):
             step += 1
 
     def rows_of_step(self, step: int) -> np.ndarray:
-        """Rows of training step ``step``: every epoch is a new permutation, cut into batches; a remainder is left out."""
+        """Rows of training step ``step``: every epoch permutes anew and is cut into batches, without the rest."""
         size = min(self.batch_size, len(self.rows))
         epoch, position = divmod(step, len(self.rows) // size)
         if getattr(self, "_epoch", None) != epoch:
