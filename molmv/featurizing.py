@@ -161,7 +161,8 @@ def featurize_file(
         strict: refuse the whole file if one row is refused.
         device: as in :func:`featurize`.
         batch_size: as in :func:`featurize`.
-        progress: called after each chunk with the rows done and the fraction of the file read (None: unknown).
+        progress: called with the rows done and the fraction of the file read (None: unknown), first when the model is
+            loaded, then after each chunk.
 
     Raises:
         InputError: a file that cannot be read; says what, where and what to do.
@@ -222,6 +223,8 @@ def _embed_chunks(
     progress: Callable[[int, float | None], None] | None,
 ) -> None:
     schema = formats.schema(embedder.dim, table.id_column, parts.job)
+    if progress:
+        progress(parts.rows, table.fraction)
     for chunk in table.chunks(chunk_size, skip_rows=parts.rows):
         rows, X = _embed(embedder, chunk)
         if strict and not rows.valid.all():

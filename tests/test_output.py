@@ -177,7 +177,7 @@ def test_interrupted_stdin_leaves_nothing(stdin: None, out: Path):
 def test_progress_and_summary(table: Path, out: Path):
     seen: list[tuple[int, float | None]] = []
     summary = featurize_file(table, out, FAKE, chunk_size=10, progress=lambda *at: seen.append(at))
-    assert [rows for rows, _ in seen] == [10, 20, 25]
+    assert [rows for rows, _ in seen] == [0, 10, 20, 25]
     assert seen[-1][1] == 1.0
     summary = featurizing.Summary(summary.counts, summary.computed, 0.5, out)
     assert str(summary) == f"25 rows: 22 ok, 3 invalid; 0.5 s; 50 molecules/s -> {out}"

@@ -49,7 +49,7 @@ def featurize(
     try:
         from molmv.featurizing import featurize_file
 
-        with terminal.progress(f"embedding {Path(file).name}", quiet) as progress:
+        with terminal.progress("embedding", quiet) as progress:
             summary = featurize_file(
                 file,
                 out,

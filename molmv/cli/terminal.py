@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -55,7 +56,8 @@ def progress(label: str, quiet: bool = False) -> Iterator[Callable[[int, float |
         quiet: show no bar.
 
     Yields:
-        A function to call with the rows done and the fraction of the work done (None: unknown).
+        A function to call with the rows done and the fraction of the work done (None: unknown), once before the
+        first row.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda rows, fraction: None
@@ -65,17 +67,21 @@ def progress(label: str, quiet: bool = False) -> Iterator[Callable[[int, float |
 
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f}/s", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None, rows=0, rate=0.0)
+        began: tuple[float, int] | None = None
 
         def update(rows: int, fraction: float | None) -> None:
+            nonlocal began
+            now = time.monotonic()
+            began = began or (now, rows)  # the rate leaves out the loading of a model and what was done before
+            rate = (rows - began[1]) / max(now - began[0], 1e-9)
             total = None if fraction is None else 1.0
-            rate = rows / max(bar.tasks[0].elapsed or 0.0, 1e-9)
             bar.update(task, completed=fraction or 0.0, total=total, rows=rows, rate=rate)
 
         yield update
