@@ -19,8 +19,10 @@ def pick_device(device: str) -> torch.device:
         picked = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"No device is called {device!r}.", "Use auto, cpu or cuda.") from error
-    if picked.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("There is no CUDA device here.", "Use --device cpu.")
+    try:
+        torch.zeros(1, device=picked).cpu()
+    except (RuntimeError, AssertionError) as error:  # absent, without its driver, or unable to hold numbers
+        raise InputError(f"There is no device {device!r} here.", "Use auto or cpu.") from error
     return picked
 
 

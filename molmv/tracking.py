@@ -1,8 +1,13 @@
-"""The one owner of MLflow: where runs are logged, and what happens when nobody answers there."""
+"""The one owner of MLflow: where runs are logged, and what happens when nobody answers there.
+
+A tracking store never stops a training. What it cannot take is left out with a warning; the run's own CSV log has it.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +16,27 @@ from typing import Any
 
 from molmv.errors import MissingExtraError
 
+try:
+    from lightning.pytorch.loggers import Logger, MLFlowLogger
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+except ImportError as error:
+    raise MissingExtraError("mlflow", "distill") from error
+
+RUN_ID, LOCAL = "mlflow-run-id", "mlruns.db"
+# Seconds for which a store that did not answer is not asked again.
+PAUSE = 60.0
+# A server that is down is given up after seconds, not minutes; and its links do not belong on stdout.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
 
 def training_logger(
     experiment: str, run_name: str, folder: Path, uri: str = "", parameters: Mapping[str, Any] | None = None
-) -> Any:
+) -> Logger:
     """A Lightning logger that writes to MLflow.
 
     Args:
@@ -25,46 +47,101 @@ def training_logger(
             directory.
         parameters: nested; logged flat, with dots.
 
-    A store that cannot be reached never stops a training: it is logged to ``mlruns.db`` in ``folder`` with a warning.
-
-    Raises:
-        MissingExtraError: mlflow is not installed.
+    Where that store cannot be reached, the run is logged to ``mlruns.db`` in ``folder``, with a warning, for good.
     """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{Path(LOCAL).resolve()}"
+    kept, local = folder / RUN_ID, folder / LOCAL
+    run_id = kept.read_text().strip() if kept.is_file() else ""
+    folder.mkdir(parents=True, exist_ok=True)
+    fallback = f"sqlite:///{local.resolve()}"
+    if not (run_id and local.is_file()):
+        try:
+            return _open(uri, experiment, run_name, kept, run_id, parameters or {})
+        except Exception as error:  # a server that is down, a database that another process is just making, …
+            text = f"MLflow at {uri} does not answer ({str(error)[:120]}); logging into {folder}."
+            warnings.warn(text, stacklevel=2)
+    return _open(fallback, experiment, run_name, kept, run_id, parameters or {})
+
+
+def _open(uri: str, experiment: str, name: str, kept: Path, run_id: str, parameters: Mapping[str, Any]) -> Logger:
+    """A logger to a store that answered: of run ``run_id`` if it is there, else of a new run."""
+    with _impatient():
+        known = run_id if run_id and _holds(uri, run_id) else None
+        logger = MLFlowLogger(experiment, name, tracking_uri=uri, run_id=known)
+        if not known:
+            logger.log_hyperparams(_flat(parameters))
+        kept.write_text(logger.run_id or "")
+    return _Forgiving(logger)
+
+
+def _holds(uri: str, run_id: str) -> bool:
     try:
-        import mlflow  # noqa: F401
-        from lightning.pytorch.loggers import MLFlowLogger
-    except ImportError as error:
-        raise MissingExtraError("mlflow", "distill") from error
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{Path('mlruns.db').resolve()}"
-    kept = folder / "mlflow-run-id"
-    run_id = kept.read_text().strip() if kept.is_file() else None
-    for target in (uri, f"sqlite:///{(folder / 'mlruns.db').resolve()}"):
+        return bool(MlflowClient(uri).get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+
+
+class _Forgiving(Logger):  # type: ignore[misc]
+    """A logger whose store may go away in the middle of a training: what it cannot take is left out."""
+
+    def __init__(self, logger: MLFlowLogger) -> None:
+        super().__init__()
+        self._logger = logger
+        self._again = 0.0  # when to ask the store next
+
+    @property
+    def name(self) -> str | None:
+        """Id of the experiment."""
+        name: str | None = self._logger.name
+        return name
+
+    @property
+    def version(self) -> str | None:
+        """Id of the run."""
+        version: str | None = self._logger.version
+        return version
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Log parameters, if the store answers."""
+        self._try("log_hyperparams", *args, **kwargs)
+
+    def log_metrics(self, *args: Any, **kwargs: Any) -> None:
+        """Log numbers, if the store answers."""
+        self._try("log_metrics", *args, **kwargs)
+
+    def finalize(self, status: str) -> None:
+        """Close the run, if the store answers."""
+        self._try("finalize", status)
+
+    def _try(self, method: str, *args: Any, **kwargs: Any) -> None:
+        if time.monotonic() < self._again:
+            return
         try:
             with _impatient():
-                logger = MLFlowLogger(experiment, run_name, tracking_uri=target, run_id=run_id)
-                logger.log_hyperparams(_flat(parameters or {}) if run_id is None else {})
-        except Exception as error:  # a server that is down, a database that another process is just making, …
-            warnings.warn(
-                f"MLflow at {target} does not answer ({str(error)[:120]}); logging into {folder}.", stacklevel=2
-            )
-            run_id = None
-            continue
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(logger.run_id or "")
-        return logger
-    raise AssertionError("a local sqlite file always answers")
+                getattr(self._logger, method)(*args, **kwargs)
+        except Exception as error:  # whatever it is, a training of hours is worth more
+            self._again = time.monotonic() + PAUSE
+            warnings.warn(f"MLflow could not take {method} ({str(error)[:120]}).", stacklevel=3)
 
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """While open, a server that is down is given up after seconds instead of minutes."""
-    before = dict(os.environ)
-    os.environ.update({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"})
+    """While open, MLflow waits seconds at most, unless the user set otherwise, and only says what is wrong."""
+    before = {name: os.environ.get(name) for name in _SETTINGS}
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow")]
+    levels = [logger.level for logger in loggers]
+    os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        for name in [name for name, value in before.items() if value is None]:
+            del os.environ[name]
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molmv.cli import terminal
+from molmv.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from molmv.distill import DistillConfig
+    from molmv.tracking import Logger
 
 
 def distill(
@@ -25,29 +32,24 @@ def distill(
 
     `molmv distill configs/molmv-small.toml --resume`
     """
-    import logging
-    import sys
-
-    from molmv.errors import MissingExtraError
-
     try:
         from molmv.distill import distill as run
         from molmv.distill import read_config
     except ImportError as error:
         raise MissingExtraError("lightning", "distill") from error
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     plan = read_config(config)
-    loggers = []
-    if mlflow and plan.tracking.mlflow:
-        from molmv.tracking import training_logger
-
-        folder = Path(plan.output)
-        loggers.append(
-            training_logger(plan.tracking.experiment, plan.name, folder, plan.tracking.uri, plan.as_dict())
-        )
+    loggers = _loggers(plan) if mlflow and plan.tracking.mlflow else ()
     try:
         student = run(plan, resume=resume, loggers=loggers, progress=not quiet and sys.stderr.isatty())
     except KeyboardInterrupt as interrupt:
         terminal.note(f"interrupted; go on with: molmv distill {config} --resume")
         raise typer.Exit(130) from interrupt
     terminal.show(str(student))
+
+
+def _loggers(plan: DistillConfig) -> Iterator[Logger]:
+    """The MLflow logger, opened when the training asks for it: a plan that is refused leaves no empty run behind."""
+    from molmv.tracking import training_logger
+
+    tracking = plan.tracking
+    yield training_logger(tracking.experiment, plan.name, Path(plan.output), tracking.uri, plan.as_dict())

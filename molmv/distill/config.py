@@ -5,15 +5,21 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from molmv.density import DENSITIES
 from molmv.errors import ConfigError
+
+WEIGHTINGS = ("per_dimension", "uniform", "learnt")
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class LossConfig:
     """Arguments of :class:`molmv.loss.MajorityVoteLoss`.
 
     Attributes:
-        objective: ``nll``, or a baseline on the same heads: ``mse``, ``cosine``, ``smooth_l1_cosine``.
+        objective: ``nll``, or a baseline on the same heads: ``mse``, ``cosine``, ``smooth_l1_cosine``, or any other
+            name in ``molmv.density.DENSITIES`` for all teachers.
         weights: ``per_dimension``, ``uniform``, ``learnt``, or a table teacher -> weight.
         noise: σ₀ through which continuous teachers are seen.
         hidden: width of the heads.
@@ -172,8 +179,6 @@ def _build(kind: type, table: Any, where: str) -> Any:
 
 
 def _required(item: Any) -> bool:
-    from dataclasses import MISSING
-
     return item.default is MISSING and item.default_factory is MISSING
 
 
@@ -200,22 +205,39 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 def _check_values(config: DistillConfig, where: str) -> None:
     train, data, loss = config.train, config.data, config.loss
     checks = [
+        (0 <= config.seed <= LARGEST_SEED, "seed", f"0 … {LARGEST_SEED}"),
         (len(set(config.teachers)) == len(config.teachers), "teachers", "every teacher once"),
         (train.steps > 0, "train.steps", "more than 0"),
         (train.batch_size > 0, "train.batch_size", "more than 0"),
-        (train.learning_rate > 0, "train.learning_rate", "more than 0"),
+        (0 < train.learning_rate < math.inf, "train.learning_rate", "more than 0, and finite"),
+        (0 <= train.weight_decay < math.inf, "train.weight_decay", "0 or more, and finite"),
         (0 <= train.warmup < 1, "train.warmup", "0 … 1"),
         (train.clip > 0, "train.clip", "more than 0"),
         (train.precision in ("auto", "bf16", "32"), "train.precision", "auto, bf16 or 32"),
-        (train.validate_every > 0 and train.checkpoint_every > 0, "train", "intervals of more than 0 steps"),
+        (train.device in ("auto", "cpu", "cuda"), "train.device", "auto, cpu or cuda"),
+        (train.threads >= 0, "train.threads", "0 or more"),
+        (train.validate_every > 0, "train.validate_every", "more than 0"),
+        (train.checkpoint_every > 0, "train.checkpoint_every", "more than 0"),
         (0 < data.held_out < 1, "data.held_out", "between 0 and 1"),
         (data.rows >= 0, "data.rows", "0 or more"),
-        (loss.noise >= 0, "loss.noise", "0 or more"),
-        (loss.hidden > 0 and loss.depth >= 0, "loss", "a head of positive size"),
+        (loss.objective in ("nll", *DENSITIES), "loss.objective", f"one of nll, {', '.join(DENSITIES)}"),
+        (_fit(loss.weights, config.teachers), "loss.weights", f"{', '.join(WEIGHTINGS)}, or one for each teacher"),
+        (0 <= loss.noise < math.inf, "loss.noise", "0 or more, and finite"),
+        (loss.hidden > 0, "loss.hidden", "more than 0"),
+        (loss.depth >= 0, "loss.depth", "0 or more"),
         (0 <= loss.teacher_dropout < 1, "loss.teacher_dropout", "0 … 1"),
         (bool(config.name) and "/" not in config.name, "name", "a name without '/'"),
-        ("kind" in config.student, "student", "a kind, e.g. kind = \"gine\""),
+        ("kind" in config.student, "student.kind", 'a kind, e.g. kind = "gine"'),
     ]
     for good, key, expected in checks:
         if not good:
-            raise ConfigError(f"{where}: {key}: expected {expected}.")
+            found = reduce(lambda part, name: getattr(part, name, None), key.split("."), config)
+            raise ConfigError(f"{where}: {key}: expected {expected}; found {found!r}.")
+
+
+def _fit(weights: str | Mapping[str, Any], teachers: tuple[str, ...]) -> bool:
+    """Whether the weights are known, or name every teacher with a finite number of at least 0."""
+    if isinstance(weights, str):
+        return weights in WEIGHTINGS
+    numbers = all(type(weight) in (int, float) and 0 <= weight < math.inf for weight in weights.values())
+    return numbers and set(weights) == set(teachers)

@@ -78,15 +78,21 @@ def split_rows(usable: np.ndarray, held_out: float, seed: int) -> Split:
 
 
 def fit_standardiser(store: EmbeddingStore, rows: np.ndarray, mode: str, chunk: int = 8192) -> Standardiser:
-    """The standardiser of one teacher, fitted on training rows only."""
+    """The standardiser of one teacher, fitted on training rows only.
+
+    Raises:
+        ConfigError: the teacher has none of the rows, or says the same of all of them.
+    """
     standardiser = Standardiser(store.header.dim, mode=mode)  # type: ignore[arg-type]
     ordered = np.sort(rows)
     for start in range(0, len(ordered), chunk):
         piece = ordered[start : start + chunk]
         valid = torch.from_numpy(store.valid[piece])
         standardiser.partial_fit(torch.from_numpy(store.take(piece)), valid)
-    standardiser.finish()
-    return standardiser
+    try:
+        return standardiser.finish()
+    except ConfigError as error:
+        raise ConfigError(f"Teacher {store.header.teacher!r}: {error.message}", "Leave it out.") from error
 
 
 class Batches(IterableDataset[Batch]):

@@ -45,7 +45,7 @@ class DistillModule(lightning.LightningModule):
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """Standardised vectors of every teacher."""
-        standardise = dict(zip(self.names, self.standardisers, strict=True))
+        standardise: dict[str, Any] = dict(zip(self.names, self.standardisers, strict=True))
         return {name: standardise[name].transform(values) for name, values in batch.targets.items()}
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
@@ -76,8 +76,10 @@ class DistillModule(lightning.LightningModule):
         rows = len(z)
         self.log("held_out/loss", out.total, batch_size=rows)
         for name, target in targets.items():
-            self.log(f"held_out/nll/{name}", out.per_dimension[name], batch_size=int(out.rows[name]) or 1)
             present = batch.present[name]
+            if not present.any():
+                continue
+            self.log(f"held_out/nll/{name}", out.per_dimension[name], batch_size=int(out.rows[name]))
             mean = self.loss.predict(name, z.float()).mean
             error = (target - mean)[present].double().square().sum(0)
             values = target[present].double()
@@ -85,10 +87,14 @@ class DistillModule(lightning.LightningModule):
             self._squares[name] = self._squares.get(name, 0) + sums
 
     def on_validation_epoch_end(self) -> None:
-        """R² of each teacher: of its dimensions' total variance, the share that the head's mean explains."""
+        """R² of each teacher: of its dimensions' total variance, the share that the head's mean explains.
+
+        A teacher without two different held-out rows has none.
+        """
         for name, (error, total, squares, count) in self._squares.items():
             variance = (squares - total.square() / count).sum()
-            self.log(f"held_out/r2/{name}", (1 - error.sum() / variance).float())
+            if variance > 0:
+                self.log(f"held_out/r2/{name}", (1 - error.sum() / variance).float())
 
     def configure_optimizers(self) -> Any:
         """AdamW without decay on vectors; linear warm-up, then half a cosine to zero."""

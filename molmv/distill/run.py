@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import signal
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import lightning
 import numpy as np
@@ -21,16 +28,42 @@ from molmv.distill.config import DistillConfig
 from molmv.distill.data import DistillData, fit_standardiser, open_stores, split_rows
 from molmv.distill.module import DistillModule
 from molmv.embeddings import EmbeddingStore
-from molmv.errors import ConfigError, OutputError, StoreError
+from molmv.errors import ConfigError, InputError, OutputError, StoreError
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.student import StudentKind
-from molmv.student.checkpoint import Checkpoint, save_checkpoint
+from molmv.student.checkpoint import CONFIG, Checkpoint, save_checkpoint
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, STUDENT = "checkpoints", "student"
+# Lightning's news of itself, and advice that does not hold here: batches are slices of arrays in memory, which more
+# workers would only copy, and a resumed run starts its data at the right step by itself.
+_CHATTER = (
+    ".*does not have many workers.*",
+    ".*your dataloader is not resumable.*",
+    ".*LeafSpec.*is deprecated.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*Experiment logs directory .* exists and is not empty.*",
+)
 
 
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    loggers = {name: logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")}
+    levels = {name: logger.level for name, logger in loggers.items()}
+    try:
+        for logger in loggers.values():
+            logger.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            for message in _CHATTER:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for name, logger in loggers.items():
+            logger.setLevel(levels[name])
+
+
+@_without_chatter()
 def distill(
-    config: DistillConfig, *, resume: bool = False, loggers: Sequence[Logger] = (), progress: bool = False
+    config: DistillConfig, *, resume: bool = False, loggers: Iterable[Logger] = (), progress: bool = False
 ) -> Path:
     """Train a student on the stores of its teachers.
 
@@ -40,7 +73,7 @@ def distill(
     Args:
         config: see :func:`molmv.distill.config.read_config`.
         resume: continue from the newest whole checkpoint of the same config; start if there is none.
-        loggers: Lightning loggers besides the CSV one.
+        loggers: Lightning loggers besides the CSV one; asked for when everything else is ready.
         progress: show a progress bar.
 
     Returns:
@@ -48,40 +81,70 @@ def distill(
 
     Raises:
         StoreError: stores that are missing, damaged, or not about the corpus' rows.
+        InputError: the corpus cannot be read, or the device is not there.
         ConfigError: values that do not fit the data, or a checkpoint of another config.
-        OutputError: the run's folder holds a run, and ``resume`` is not set.
+        OutputError: the run's folder is a file, or holds a run and ``resume`` is not set.
+        KeyboardInterrupt: it was interrupted; the checkpoints so far are kept.
     """
     output = Path(config.output)
-    newest = _newest_checkpoint(output / CHECKPOINTS)
-    if newest and not resume:
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{output} is a file.", "Name a folder as output.")
+    if not resume and (any((output / CHECKPOINTS).glob("*.ckpt")) or (output / STUDENT / CONFIG).exists()):
         raise OutputError(f"{output} holds a run already.", "Add --resume to continue it, or name another output.")
+    newest = _newest_checkpoint(output / CHECKPOINTS)
+    start = _check_checkpoint(newest, config) if newest else 0
+    device = pick_device(config.train.device)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     lightning.seed_everything(config.seed, verbose=False)
 
     student = StudentKind.of(config.student)
+    network = student.make()
     stores = open_stores(Path(config.data.stores), config.teachers)
+    _check_corpus(Path(config.data.corpus), stores)
     inputs = student.read_corpus(Path(config.data.corpus))
     rows = _usable_rows(inputs.usable, stores, config)
     split = split_rows(rows, config.data.held_out, config.seed)
     if len(split.train) < config.train.batch_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is more than the {len(split.train)} rows.")
-    module = _build(config, student, stores, split.train)
+    module = _build(config, network, stores, split.train)
     data = DistillData(inputs, stores, split, config.train.batch_size, config.seed)
-    if newest:
-        data.training.start = _check_checkpoint(newest, config)
+    data.training.start = start
 
-    trainer = _trainer(config, output, data.training.start, loggers, progress)
-    with warnings.catch_warnings():
-        # Batches are slices of arrays in memory: more workers would only copy them.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    trainer = _trainer(config, output, device, start, loggers, progress)
+    with _plain_interrupts():
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
-    if trainer.interrupted or trainer.global_step < config.train.steps:
-        raise KeyboardInterrupt
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         (final,) = trainer.validate(module, data, verbose=False)
     return _export(config, output, module, student, stores, split.train, final)
+
+
+@contextmanager
+def _plain_interrupts() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt, and so is the next one: Lightning would end the process, and turns it off."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from end
+
+
+def _check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
+    """Refuse a corpus that is not, byte for byte, the file that the stores were embedded from."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
+    for store in stores.values():
+        if store.header.corpus != found:
+            raise StoreError(
+                f"{store.path} was not embedded from {path}: it names the SHA-256 {store.header.corpus or '(none)'}, "
+                f"the file's is {found}.",
+                "Embed this corpus with `molmv teachers embed`.",
+            )
 
 
 def _usable_rows(usable: np.ndarray, stores: dict[str, EmbeddingStore], config: DistillConfig) -> np.ndarray:
@@ -100,15 +163,12 @@ def _usable_rows(usable: np.ndarray, stores: dict[str, EmbeddingStore], config: 
 
 
 def _build(
-    config: DistillConfig, student: StudentKind, stores: dict[str, EmbeddingStore], rows: np.ndarray
+    config: DistillConfig, network: torch.nn.Module, stores: dict[str, EmbeddingStore], rows: np.ndarray
 ) -> DistillModule:
-    network = student.make()
     standardisers, specs = {}, {}
     for name, store in stores.items():
         likelihood = store.header.likelihood
         standardisers[name] = fit_standardiser(store, rows, DENSITIES[likelihood].scaling)
-        if not standardisers[name].out_dim:
-            raise ConfigError(f"Teacher {name!r} is constant on this corpus.", "Leave it out.")
         specs[name] = TeacherSpec(standardisers[name].out_dim, likelihood)
     loss = config.loss
     heads = MajorityVoteLoss(
@@ -125,10 +185,9 @@ def _build(
 
 
 def _trainer(
-    config: DistillConfig, output: Path, start: int, loggers: Sequence[Logger], progress: bool
+    config: DistillConfig, output: Path, device: torch.device, start: int, loggers: Iterable[Logger], progress: bool
 ) -> lightning.Trainer:
     train = config.train
-    device = pick_device(train.device)
     half = train.precision == "bf16" or train.precision == "auto" and multiplies_bfloat16(device)
     callbacks: list[Callback] = [
         ModelCheckpoint(
@@ -162,13 +221,17 @@ def _trainer(
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that can be read; a later one that was cut off is passed over."""
+    """The newest checkpoint that is whole; a later one that was cut off or damaged is passed over with a warning."""
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
         try:
+            with ZipFile(path) as archive:
+                damaged = archive.testzip()
             torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, OSError, EOFError):
-            continue
-        return path
+        except (RuntimeError, ValueError, OSError, EOFError, BadZipFile, zlib.error, UnpicklingError) as error:
+            damaged = str(error).partition("\n")[0] or type(error).__name__
+        if not damaged:
+            return path
+        warnings.warn(f"{path} is damaged and passed over ({damaged[:100]}).", stacklevel=3)
     return None
 
 
@@ -196,9 +259,10 @@ def _export(
         "held_out": {k.removeprefix("held_out/"): round(float(v), 5) for k, v in final.items()},
         "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
     }
-    checkpoint = Checkpoint(config.name, student.kind, dict(student.sizes), provenance, module.student.state_dict())
-    save_checkpoint(checkpoint, output / "student")
+    sizes = dict(vars(module.student.config))  # the defaults of this version included
+    checkpoint = Checkpoint(config.name, student.kind, sizes, provenance, module.student.state_dict())
+    save_checkpoint(checkpoint, output / STUDENT)
     heads = {**module.loss.state_dict(prefix="loss."), **module.standardisers.state_dict(prefix="standardisers.")}
     save_file({k: v.contiguous().cpu() for k, v in heads.items()}, output / "heads.safetensors")
     (output / "summary.json").write_text(json.dumps(provenance["held_out"], indent=1) + "\n")
-    return output / "student"
+    return output / STUDENT

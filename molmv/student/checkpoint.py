@@ -19,6 +19,8 @@ from molmv.errors import CheckpointError
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+# The fields of a checkpoint that its config holds.
+_STORED = ("name", "kind", "config", "provenance", "digest")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
     data = save(weights, metadata={"format": "pt"})
     (folder / WEIGHTS).write_bytes(data)
-    content = {"format": FORMAT, **{k: v for k, v in _fields(checkpoint).items() if k != "weights"}}
+    content = {"format": FORMAT, **{name: getattr(checkpoint, name) for name in _STORED}}
     content["digest"] = hashlib.sha256(data).hexdigest()
     content["config_digest"] = _config_digest(content)
     (folder / CONFIG).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -62,6 +64,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing, damaged, exchanged, or of another format; the message names it.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     config_path, weights_path = folder / CONFIG, folder / WEIGHTS
@@ -70,6 +73,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         data = weights_path.read_bytes()
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder} is not a student: {Path(error.filename).name} is missing.") from error
+    except OSError as error:
+        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise CheckpointError(f"{config_path} is damaged: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -82,13 +87,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"{weights_path} was changed: its SHA-256 is {found}, {CONFIG} says {content.get('digest')}.",
             "Fetch it again.",
         )
-    fields = {k: content[k] for k in ("name", "kind", "config", "provenance", "digest")}
-    return Checkpoint(**fields, weights=load(data))
-
-
-def _fields(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Fields by name, without copying tensors."""
-    return {name: getattr(checkpoint, name) for name in checkpoint.__dataclass_fields__}
+    missing = [name for name in _STORED if name not in content]
+    if missing:
+        raise CheckpointError(f"{config_path} has no {', '.join(missing)}.")
+    try:
+        weights = load(data)
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights_path} is not a safetensors file: {error}") from error
+    return Checkpoint(**{name: content[name] for name in _STORED}, weights=weights)
 
 
 def _config_digest(content: Mapping[str, Any]) -> str:

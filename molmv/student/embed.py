@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from molmv import molecules
 from molmv.device import pick_device
-from molmv.errors import CheckpointError
+from molmv.errors import CheckpointError, ConfigError, InputError
 from molmv.graphs import Graphs, featurise
 from molmv.rows import Rows
 from molmv.student.checkpoint import Checkpoint, load_checkpoint
@@ -30,15 +30,21 @@ class Student:
         checkpoint: see :func:`molmv.student.checkpoint.load_checkpoint`.
         device: ``cpu``, ``cuda`` or ``auto``.
         batch_size: molecules in one forward pass; changes speed, never results beyond rounding.
+
+    Raises:
+        CheckpointError: sizes and weights that do not fit together, or a kind of student that this version lacks.
+        InputError: an impossible batch size, or a device that is not there.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", batch_size: int | None = None) -> None:
         if checkpoint.kind != "gine":
             raise CheckpointError(f"Student {checkpoint.name!r} is a {checkpoint.kind!r}; this version knows 'gine'.")
-        self.encoder = make_encoder(checkpoint.config)
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"Expected a batch of at least one molecule, got {batch_size}.")
         try:
+            self.encoder = make_encoder(checkpoint.config)
             self.encoder.load_state_dict(dict(checkpoint.weights), strict=True)
-        except RuntimeError as error:
+        except (ConfigError, RuntimeError) as error:
             raise CheckpointError(f"Student {checkpoint.name!r}: weights and sizes do not fit: {error}") from error
         self.device = pick_device(device)
         self.encoder.to(self.device).eval()

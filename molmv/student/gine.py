@@ -10,8 +10,10 @@ authors' code projects every bond. ``tests/student/test_gine.py`` holds a layer 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +24,7 @@ from molmv.errors import ConfigError
 from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, bond_fields
 
 POOLINGS = ("mean", "sum", "max")
+_SELECTIONS = [order for count in (1, 2, 3) for order in permutations(POOLINGS, count)]
 # Sums over atoms are divided by a typical number of atoms, so that all poolings start at the same scale.
 TYPICAL_ATOMS = 24
 
@@ -48,11 +51,10 @@ class GineConfig:
 
     def __post_init__(self) -> None:
         for name in ("layers", "width", "expansion", "embedding"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ConfigError(f"student.{name}: expected a whole number above 0, got {getattr(self, name)!r}.")
-        unknown = set(self.pooling) - set(POOLINGS)
-        if unknown or not self.pooling:
-            raise ConfigError(f"student.pooling: expected some of {POOLINGS}, got {tuple(self.pooling)}.")
+        if self.pooling not in _SELECTIONS:
+            raise ConfigError(f"student.pooling: expected some of {', '.join(POOLINGS)}, got {self.pooling!r}.")
         if self.readout not in ("last", "all"):
             raise ConfigError(f"student.readout: expected 'last' or 'all', got {self.readout!r}.")
 
@@ -70,7 +72,7 @@ class GraphTensors(NamedTuple):
     def to(self, device: torch.device, non_blocking: bool = False) -> GraphTensors:
         """The same on another device."""
         moved = (t.to(device, non_blocking=non_blocking) for t in self[:-1])
-        return GraphTensors(*moved, self.num_graphs)  # type: ignore[arg-type]
+        return GraphTensors(*moved, self.num_graphs)  # type: ignore[arg-type,call-arg]
 
 
 def graph_tensors(batch: GraphBatch) -> GraphTensors:
@@ -89,9 +91,7 @@ class GineLayer(nn.Module):
         self.epsilon = nn.Parameter(torch.zeros(()))
         self.project_bonds = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, width * expansion), nn.ReLU(), nn.Linear(width * expansion, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, width * expansion), nn.ReLU(), nn.Linear(width * expansion, width))
 
     def aggregate(
         self, h: Float[Tensor, "atoms width"], bonds: Float[Tensor, "codes width"], graph: GraphTensors
@@ -161,10 +161,11 @@ def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
     Raises:
         ConfigError: an unknown or impossible size.
     """
-    unknown = set(sizes) - set(GineConfig.__dataclass_fields__)
-    if unknown:
-        raise ConfigError(f"student: unknown key {', '.join(sorted(unknown))}.")
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
+    for name in sizes:
+        if name not in GineConfig.__dataclass_fields__:
+            near = difflib.get_close_matches(name, GineConfig.__dataclass_fields__, n=1)
+            raise ConfigError(f"student: unknown key {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
     return GineEncoder(GineConfig(**plain))
 
 
