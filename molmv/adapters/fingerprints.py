@@ -17,12 +17,13 @@ class Fingerprints:
     """A fingerprint class of scikit-fingerprints.
 
     Card options: ``fingerprint`` (``"ECFP"`` for ``ECFPFingerprint``), and any argument of that class
-    (``fp_size``, ``radius``, ``count``, …). Undefined numbers (some Mordred descriptors of some molecules) become 0.
+    (``fp_size``, ``radius``, ``count``, …). ``count`` works for those too that call it ``variant = "count"``.
+    Undefined numbers (some Mordred descriptors of some molecules) become 0.
 
     Raises:
         MissingExtraError: scikit-fingerprints is not installed.
         UnknownNameError: it has no such fingerprint.
-        CardError: the fingerprint does not take one of the options.
+        CardError: the fingerprint does not take one of the options, or its value.
     """
 
     def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
@@ -38,7 +39,11 @@ class Fingerprints:
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
             raise UnknownNameError(f"scikit-fingerprints has no fingerprint {name!r}.", hint)
         kind = getattr(skfp, f"{name}Fingerprint")
-        unknown = set(options) - set(inspect.signature(kind).parameters)
+        parameters = inspect.signature(kind).parameters
+        if options.get("count") is True and "count" not in parameters and "variant" in parameters:
+            options["variant"] = "count"
+            del options["count"]
+        unknown = set(options) - set(parameters)
         if unknown:
             raise CardError(f"Teacher {card.name!r}: {name} takes no option {', '.join(sorted(unknown))}.")
         self._fingerprint: Any = kind(**options)
@@ -47,7 +52,10 @@ class Fingerprints:
             from skfp.preprocessing import ConformerGenerator
 
             self._conformers = ConformerGenerator(errors="raise")
-        self.dim = int(self._fingerprint.n_features_out or self.embed_batch(["CCO"]).shape[1])
+        try:
+            self.dim = self.embed_batch(["CCO"]).shape[1]
+        except (TypeError, ValueError) as error:
+            raise CardError(f"Teacher {card.name!r}: {name} refuses its options: {error}") from error
 
     def embed_batch(self, smiles: Sequence[str]) -> np.ndarray:
         """Fingerprints ``(n, dim)``, float32. 3D ones embed a conformer first and fail if there is none."""
@@ -60,4 +68,5 @@ class Fingerprints:
             if self._conformers is not None:
                 mols = self._conformers.transform(mols)
             values = np.asarray(self._fingerprint.transform(mols), dtype=np.float32)
-        return np.nan_to_num(values, nan=0.0, posinf=np.finfo(np.float32).max, neginf=np.finfo(np.float32).min)
+        limit = float(np.finfo(np.float32).max)
+        return np.nan_to_num(values, nan=0.0, posinf=limit, neginf=-limit)

@@ -74,25 +74,27 @@ def embed(
     """
     from molmv import cards
     from molmv.errors import InputError, MolmvError
+    from molmv.table import open_table
 
     *teachers, file = names
     if not teachers:
         raise InputError(
             "Expected at least one teacher and a file.", "E.g. molmv teachers embed ecfp corpus.smi -o st/"
         )
-    for name in teachers:
-        cards.load_card(name)  # a misspelt name should not wait for the others
+    # A misspelt name or a file that cannot be read should not wait for the first teacher.
+    folders = {name: out / cards.load_card(name).name.replace(":", "-") for name in teachers}
+    open_table(file, smiles_column)
     failed = False
-    for name in teachers:
+    for name, folder in folders.items():
         try:
-            rows = _embed(name, file, out / name.replace(":", "-"), workers, smiles_column, quiet)
+            rows = _embed(name, file, folder, workers, smiles_column, quiet)
         except MolmvError as problem:
-            if len(teachers) == 1:
+            if len(folders) == 1:
                 raise
             failed = True
             terminal.error(problem)
         else:
-            terminal.note(f"{name}: {rows:,} rows in {out / name.replace(':', '-')}")
+            terminal.note(f"{name}: {rows:,} rows in {folder}")
     if failed:
         raise typer.Exit(1)
 
