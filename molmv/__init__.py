@@ -48,7 +48,9 @@ def __getattr__(name: str) -> Any:
             return "unknown"
     if name not in _HOMES:
         raise AttributeError(f"module 'molmv' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # importing a home of the same name has put the module in this place
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,8 @@
 """Row i of the output is row i of the input, whatever the rows, the chunks and the batch."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +168,14 @@ def test_options_that_would_be_ignored_are_refused():
 def test_unknown_model():
     with pytest.raises(UnknownNameError, match="no-such-model"):
         featurize(["CCO"], "no-such-model")
+
+
+def test_root_names_stay_what_they_are():
+    """Also the second time, when a submodule of that name has been imported."""
+    pytest.importorskip("lightning")
+    code = "import molmv; print([n for n in molmv.__all__ if getattr(molmv, n) is not getattr(molmv, n)])"
+    root = Path(molmv.__file__).parent.parent
+    assert subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True).stdout == b"[]\n"
 
 
 def test_root_names_are_functions_whatever_was_imported_first():
