@@ -2,10 +2,10 @@
 
     python benchmarks/loss_speed.py
 
-All rows are timed in turn in one run, so that a busy machine slows all of them alike. ``plain loop`` is the same
-mathematics written naively, one ``nn.Sequential`` a teacher. ``matrix products only`` is what the linear layers alone
-cost: no arrangement of the rest can be faster. ``trunks, stacked`` evaluates the eight trunks by batched products, to
-see whether grouping equal heads pays.
+All rows are timed in turn in one run and in seconds of CPU, so that a busy machine slows all of them alike.
+``plain loop`` is the same mathematics written naively, one ``nn.Sequential`` a teacher. ``matrix products only`` is
+what the linear layers alone cost: no arrangement of the rest can be faster. ``trunks, stacked`` evaluates the eight
+trunks by batched products, to see whether grouping equal heads pays.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def main() -> None:
     for _ in range(ROUNDS):
         for name, step in rows.items():
             z.grad = None
-            start = time.perf_counter()
+            start = time.process_time()
             step()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time.process_time() - start)
     median = {name: statistics.median(times[2:]) for name, times in seconds.items()}
     for name, value in median.items():
         print(f"{name:22} {1e3 * value:7.1f} ms")

@@ -8,8 +8,9 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from molmv.density import DENSITIES
+from molmv.density.likelihood import fill_missing, masked_mean, teacher_loss
 from molmv.errors import ConfigError, ShapeError, UnknownNameError
-from molmv.loss import MajorityVoteLoss, TeacherSpec, drop_teachers, fill_missing, masked_mean, teacher_loss
+from molmv.loss import MajorityVoteLoss, TeacherSpec, drop_teachers
 
 TEACHERS = {
     "minimol": TeacherSpec(6),

@@ -10,6 +10,7 @@ from typing import Any
 
 from molmv.density.base import Density
 from molmv.density.bernoulli import BernoulliDensity
+from molmv.density.bernoulli_mixture import BernoulliMixtureDensity
 from molmv.density.count import NegativeBinomialDensity, PoissonDensity
 from molmv.density.gaussian import DiagonalGaussian, GaussianDensity
 from molmv.density.gaussian_beta import BetaGaussianDensity
@@ -24,6 +25,7 @@ from molmv.errors import UnknownNameError
 __all__ = [
     "DENSITIES",
     "BernoulliDensity",
+    "BernoulliMixtureDensity",
     "BetaGaussianDensity",
     "Cosine",
     "Density",
@@ -55,6 +57,7 @@ DENSITIES: dict[str, type[Density]] = {
     "student_t": StudentTDensity,
     "power_spherical": PowerSphericalDensity,
     "bernoulli": BernoulliDensity,
+    "bernoulli_mixture": BernoulliMixtureDensity,
     "count": NegativeBinomialDensity,
     "poisson": PoissonDensity,
     "mse": MeanSquaredError,
