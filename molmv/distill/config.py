@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from functools import reduce
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -227,12 +227,11 @@ def _check_values(config: DistillConfig, where: str) -> None:
         (loss.depth >= 0, "loss.depth", "0 or more"),
         (0 <= loss.teacher_dropout < 1, "loss.teacher_dropout", "0 … 1"),
         (bool(config.name) and "/" not in config.name, "name", "a name without '/'"),
-        ("kind" in config.student, "student.kind", 'a kind, e.g. kind = "gine"'),
+        ("kind" in config.student, "student", 'a kind, e.g. kind = "gine"'),
     ]
     for good, key, expected in checks:
         if not good:
-            found = reduce(lambda part, name: getattr(part, name, None), key.split("."), config)
-            raise ConfigError(f"{where}: {key}: expected {expected}; found {found!r}.")
+            raise ConfigError(f"{where}: {key}: expected {expected}; found {attrgetter(key)(config)!r}.")
 
 
 def _fit(weights: str | Mapping[str, Any], teachers: tuple[str, ...]) -> bool:
