@@ -115,7 +115,8 @@ class Teacher:
         return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
 
     def _checked(self, inputs: list[str]) -> np.ndarray:
-        values = np.asarray(self.adapter.embed_batch(inputs), dtype=np.float32)
+        with molecules.quiet():
+            values = np.asarray(self.adapter.embed_batch(inputs), dtype=np.float32)
         if values.shape != (len(inputs), self.dim):
             raise TeacherError(
                 f"Teacher {self.name!r} was given {len(inputs)} molecules and returned an array of shape "
