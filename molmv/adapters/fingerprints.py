@@ -35,8 +35,9 @@ class Fingerprints:
         name = str(options.pop("fingerprint", ""))
         known = [n.removesuffix("Fingerprint") for n in dir(skfp) if n.endswith("Fingerprint")]
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            lower = {n.lower(): n for n in known}
+            near = difflib.get_close_matches(name.lower(), lower, n=1)
+            hint = f"Did you mean {lower[near[0]]!r}?" if near else f"Known: {', '.join(known)}."
             raise UnknownNameError(f"scikit-fingerprints has no fingerprint {name!r}.", hint)
         kind = getattr(skfp, f"{name}Fingerprint")
         parameters = inspect.signature(kind).parameters
@@ -46,13 +47,13 @@ class Fingerprints:
         unknown = set(options) - set(parameters)
         if unknown:
             raise CardError(f"Teacher {card.name!r}: {name} takes no option {', '.join(sorted(unknown))}.")
-        self._fingerprint: Any = kind(**options)
         self._conformers: Any = None
-        if getattr(self._fingerprint, "requires_conformers", False):
-            from skfp.preprocessing import ConformerGenerator
-
-            self._conformers = ConformerGenerator(errors="raise")
         try:
+            self._fingerprint: Any = kind(**options)
+            if self._fingerprint.requires_conformers:
+                from skfp.preprocessing import ConformerGenerator
+
+                self._conformers = ConformerGenerator(errors="raise")
             self.dim = self.embed_batch(["CCO"]).shape[1]
         except (TypeError, ValueError) as error:
             raise CardError(f"Teacher {card.name!r}: {name} refuses its options: {error}") from error

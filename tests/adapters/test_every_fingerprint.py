@@ -21,6 +21,7 @@ SPATIAL = [name for name, kind in CLASSES.items() if kind().requires_conformers]
 FLAT = [name for name in CLASSES if name not in SPATIAL]
 COUNTS = {name: {"count": True} for name in FLAT if "count" in inspect.signature(CLASSES[name]).parameters}
 COUNTS |= {name: {"variant": "count"} for name in ("ERG", "EState", "MAP", "MHFP")}
+del COUNTS["Pharmacophore"]  # scikit-fingerprints 2.1 fails on counting these
 
 
 def vectors(name: str) -> np.ndarray:
@@ -75,7 +76,7 @@ def test_a_name_like_none_gets_the_list(name: str):
         load_teacher(name)
 
 
-@pytest.mark.parametrize("name", ["Mordred", "BCUT2D", "VSA", "Pattern"])
+@pytest.mark.parametrize("name", ["Mordred", "BCUT2D", "VSA", "Pattern", "Pharmacophore"])
 def test_what_does_not_count_says_so(name: str):
     with pytest.raises(CardError, match=f"{name} (takes no option count|refuses its options)"):
         load_teacher(f"skfp:{name}-count")
