@@ -89,6 +89,12 @@ def test_card_is_in_the_readme(card: Path):
     assert f"`{card.stem}`" in README, f"{card.name} has no row in the README's table of teachers"
 
 
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_card_names_an_extra_that_exists(card: Path):
+    extra = tomllib.loads(card.read_text(encoding="utf-8")).get("extra", "all")
+    assert extra in PROJECT["optional-dependencies"]
+
+
 @pytest.mark.parametrize("student", STUDENTS, ids=lambda student: student.name)
 def test_student_is_whole_and_in_the_readme(student: Path):
     assert {"model.safetensors", "config.json", "README.md"} <= {path.name for path in student.iterdir()}
