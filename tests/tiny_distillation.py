@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors.torch import load_file
 
 from molmv import molecules
 from molmv.distill.config import DataConfig, DistillConfig, LossConfig, TrackingConfig, TrainConfig
@@ -17,6 +19,8 @@ from molmv.table import open_table
 
 LIBRARY = Path(__file__).parent.parent / "examples" / "library.csv"
 BAD = {5: "", 17: "c1ccccc", 40: "CCO name"}
+DROPOUT = {"loss": {"teacher_dropout": 0.3}}
+STUDENT, HEADS = "student/model.safetensors", "heads.safetensors"
 # teacher -> likelihood, encoding
 TEACHERS = {"real": ("gaussian", "float32"), "bits": ("bernoulli", "bits"), "counts": ("count", "uint8")}
 
@@ -114,3 +118,15 @@ def features(rows: Rows) -> np.ndarray:
         bonds = graphs.bond_offsets[i + 1] - graphs.bond_offsets[i]
         counts[i] = *elements, bonds, atoms[:, 4].sum(), (atoms[:, 7] > 0).sum()
     return counts
+
+
+def weights(output: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a finished run: student, heads and standardisers."""
+    return {f"{file}:{name}": tensor for file in (STUDENT, HEADS) for name, tensor in load_file(output / file).items()}
+
+
+def assert_same(first: Path, second: Path) -> None:
+    """Two finished runs have the same weights, bit by bit."""
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []

@@ -89,7 +89,8 @@ class DistillModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """R² of each teacher: of its dimensions' total variance, the share that the head's mean explains.
 
-        A teacher without two different held-out rows has none.
+        A dimension that is constant in these rows counts with its error. A teacher without two different rows has
+        no R².
         """
         for name, (error, total, squares, count) in self._squares.items():
             variance = (squares - total.square() / count).sum()

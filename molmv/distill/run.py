@@ -42,6 +42,8 @@ _CHATTER = (
     ".*LeafSpec.*is deprecated.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*Experiment logs directory .* exists and is not empty.*",
+    "The dirpath has changed from .*",
+    "Be aware that when using `ckpt_path`, .*",
 )
 
 
