@@ -56,15 +56,15 @@ def embed(model: str, sets: dict[str, list[str]], cache: Path) -> tuple[dict[str
 
 def prepare(train: np.ndarray, test: np.ndarray, discrete: bool) -> tuple[np.ndarray, np.ndarray]:
     """Features for a linear model; everything is estimated on the training part."""
+    low, high = (0, np.inf) if discrete else np.quantile(train, [0.005, 0.995], axis=0)
+    # In double precision: descriptors reach 1e30, and their squares no float32.
+    train, test = train.astype(float).clip(low, high), test.astype(float).clip(low, high)
     varying = train.std(0) > 0
-    train, test = train[:, varying].astype(np.float32), test[:, varying].astype(np.float32)
-    if discrete:
-        return train, test
-    low, high = np.quantile(train, [0.005, 0.995], axis=0)
-    train, test = train.clip(low, high), test.clip(low, high)
-    varying = train.std(0) > 0
-    centre, scale = train[:, varying].mean(0), train[:, varying].std(0)
-    return (train[:, varying] - centre) / scale, (test[:, varying] - centre) / scale
+    train, test = train[:, varying], test[:, varying]
+    if not discrete:
+        centre, scale = train.mean(0), train.std(0)
+        train, test = (train - centre) / scale, (test - centre) / scale
+    return train.astype(np.float32), test.astype(np.float32)
 
 
 def score(x: np.ndarray, y: np.ndarray, metric: str, discrete: bool, seed: int) -> float:

@@ -88,8 +88,8 @@ MiniMol very probably saw the assays behind {", ".join(seen)}, which are therefo
 {chr(10).join(teacher_table(about["teachers"], about["held_out"]))}
 
 Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share
-of the standardised teacher's variance that its head explains, on {about["config"]["data"]["held_out"]:.0%} of the corpus
-never trained on.
+of the standardised teacher's variance that the mean of its head explains. Both are measured on rows never trained on,
+{about["config"]["data"]["held_out"]:.0%} of the corpus.
 
 ## Data
 

@@ -40,17 +40,22 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return version("molmv")
-        except PackageNotFoundError:  # a checkout on the path, not installed
-            return "unknown"
-    if name not in _HOMES:
+        value: Any = _version()
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module 'molmv' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value  # importing a home of the same name has put the module in this place
     return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("molmv")
+    except PackageNotFoundError:  # a checkout on the path, not installed
+        return "unknown"
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,11 @@
 """`molmv` in this process, with a quick model in place of the released student; and as a process of its own."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,8 @@ def start_molmv(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     def start(*arguments: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", SLOW, *map(str, arguments)]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        return subprocess.Popen(command, cwd=tmp_path, text=True, **pipes)
+        # A test run in the background ignores SIGINT, and so would its children.
+        listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL) if os.name == "posix" else None
+        return subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=listen, **pipes)
 
     return start
