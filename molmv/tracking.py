@@ -26,6 +26,8 @@ except ImportError as error:
 RUN_ID, LOCAL = "mlflow-run-id", "mlruns.db"
 # Seconds for which a store that did not answer is not asked again.
 PAUSE = 60.0
+# What talks while a store is used; what matters is raised, or warned of here.
+_LOGGERS = ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow", "urllib3.connectionpool")
 # A server that is down is given up after seconds, not minutes; and its links do not belong on stdout.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -128,9 +130,12 @@ class _Forgiving(Logger):  # type: ignore[misc]
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """While open, MLflow waits seconds at most, unless the user set otherwise, and only says what is wrong."""
-    before = {name: os.environ.get(name) for name in _SETTINGS}
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow")]
+    """While open, MLflow waits seconds at most, unless the user set otherwise, and only says what is wrong.
+
+    The environment is as before afterwards; MLflow writes the address of the last store into it.
+    """
+    before = {name: os.environ.get(name) for name in (*_SETTINGS, "MLFLOW_TRACKING_URI")}
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
     for logger in loggers:
@@ -140,8 +145,11 @@ def _impatient() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        for name in [name for name, value in before.items() if value is None]:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
