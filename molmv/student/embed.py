@@ -18,7 +18,7 @@ from molmv.rows import Rows
 from molmv.student.checkpoint import Checkpoint, load_checkpoint
 from molmv.student.gine import graph_tensors, make_encoder
 
-DEFAULT_BATCH = 256
+DEFAULT_BATCH = 64  # on a CPU larger batches fall out of the cache
 # Atoms in one forward pass, so that a batch of macrocycles does not need more memory than one of fragments.
 MAX_BATCH_ATOMS = 32_768
 
