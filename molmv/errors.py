@@ -6,6 +6,8 @@ The command line prints both on one line each, without a traceback, and exits wi
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MolmvError(Exception):
     """Base of all errors raised on purpose by molmv.
@@ -21,6 +23,9 @@ class MolmvError(Exception):
         super().__init__(f"{message} {hint}".strip())
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:  # an error of a worker process arrives with its hint
+        return _again, (type(self), self.message, self.hint)
 
 
 class InputError(MolmvError, ValueError):
@@ -80,3 +85,9 @@ class MissingExtraError(MolmvError, ImportError):
             f"This needs the package {package!r}, which is not installed.",
             f'Install it with: pip install "molmv[{extra}]"',
         )
+
+
+def _again(kind: type[MolmvError], message: str, hint: str) -> MolmvError:
+    error = kind.__new__(kind)
+    MolmvError.__init__(error, message, hint)
+    return error
