@@ -38,7 +38,9 @@ def save(chart: Any, *paths: Path) -> None:
             raise OutputError(f"{path}: expected a name that ends in one of {', '.join(ENDINGS)}.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            options: dict[str, Any] = {".html": {"inline": True}, ".png": {"scale_factor": 2}}.get(path.suffix, {})
-            chart.save(str(path), **options)
+            if path.suffix == ".html":
+                chart.save(str(path), inline=True)
+            else:
+                chart.save(str(path), scale_factor=2)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from error
