@@ -24,9 +24,10 @@ from torch.distributions import Distribution
 from molmv.density import Density, make_density
 from molmv.density.likelihood import teacher_loss
 from molmv.errors import ConfigError, UnknownNameError
+from molmv.gradient_balance import GradientBalance
 
 Objective = Literal["nll", "mse", "cosine", "smooth_l1_cosine"]
-Weighting = Literal["per_dimension", "uniform", "learnt"]
+Weighting = Literal["per_dimension", "uniform", "learnt", "balanced"]
 
 #: A learnt weight stays within a factor of ten of one: a likelihood may be negative, and would then be
 #: minimised by an infinite weight.
@@ -96,8 +97,9 @@ class MajorityVoteLoss(nn.Module):
         embedding_dim: width of the student's embedding.
         weights: ``per_dimension`` weighs every teacher's nats *per dimension* alike (the paper's); ``uniform``
             weighs every nat alike (what the bound sums), as ``dim / mean dim``; ``learnt`` fits one weight a
-            teacher (the uncertainty weights of arXiv 1705.07115, within a factor of ten); a mapping gives the
-            factor on the nats per dimension of each.
+            teacher (the uncertainty weights of arXiv 1705.07115, within a factor of ten); ``balanced`` gives all
+            teachers the same pull on the student (:mod:`molmv.gradient_balance`); a mapping gives the factor on the
+            nats per dimension of each.
         objective: ``nll`` uses each teacher's own likelihood; any other name in ``molmv.density.DENSITIES``
             replaces all of them, as the baselines ``mse``, ``cosine`` and ``smooth_l1_cosine`` do with the same trunks.
         noise: standard deviation of the noise through which continuous teachers are seen, in standardised
@@ -116,6 +118,7 @@ class MajorityVoteLoss(nn.Module):
 
     fixed_weights: Tensor
     raw_weights: nn.Parameter | None
+    balance: GradientBalance | None
 
     def __init__(
         self,
@@ -146,6 +149,7 @@ class MajorityVoteLoss(nn.Module):
         fixed_weights = torch.tensor(_fixed_weights(self.teachers, weights))
         self.register_buffer("fixed_weights", fixed_weights, persistent=False)
         self.raw_weights = nn.Parameter(torch.zeros(len(teachers))) if weights == "learnt" else None
+        self.balance = GradientBalance(len(teachers)) if weights == "balanced" else None
 
     def head(self, name: str) -> Density:
         """The density of a teacher.
@@ -193,7 +197,8 @@ class MajorityVoteLoss(nn.Module):
         self._check_names(targets, present)
         losses, masks = {}, {}
         with torch.autocast(z.device.type, enabled=False):
-            for name, q in self.distributions(z).items():
+            for i, name in enumerate(self.teachers):
+                q = self.predict(name, self.balance(z, i) if self.balance else z)
                 losses[name], masks[name] = teacher_loss(q, targets[name], present.get(name))
             weights, penalty = self._weights()
             total = torch.stack(list(losses.values())) @ weights + penalty
@@ -242,6 +247,6 @@ def _fixed_weights(teachers: Mapping[str, TeacherSpec], weights: Weighting | Map
     if weights == "uniform":
         mean_dim = sum(spec.dim for spec in teachers.values()) / len(teachers)
         return [spec.dim / mean_dim for spec in teachers.values()]
-    if weights in ("per_dimension", "learnt"):
+    if weights in ("per_dimension", "learnt", "balanced"):
         return [1.0] * len(teachers)
-    raise UnknownNameError(f"Unknown weights {weights!r}.", "Choose one of: learnt, per_dimension, uniform.")
+    raise UnknownNameError(f"Unknown weights {weights!r}.", "Choose one of: balanced, learnt, per_dimension, uniform.")

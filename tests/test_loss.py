@@ -71,7 +71,7 @@ def test_each_part_is_the_mean_of_its_head():
 
 
 @pytest.mark.parametrize("objective", ["nll", "mse", "cosine", "smooth_l1_cosine"])
-@pytest.mark.parametrize("weights", ["per_dimension", "uniform", "learnt"])
+@pytest.mark.parametrize("weights", ["per_dimension", "uniform", "learnt", "balanced"])
 def test_gradients_reach_everything_and_are_finite(objective, weights):
     z, targets = batch()
     z.requires_grad_()

@@ -18,7 +18,15 @@ from typing import Any
 from molmv.density import DENSITIES
 from molmv.errors import ConfigError
 
-WEIGHTINGS = ("per_dimension", "uniform", "learnt")
+WEIGHTINGS = ("per_dimension", "uniform", "learnt", "balanced")
+SCALINGS = ("auto", "scale", "whiten", "identity")
+#: Losses of the paper (arXiv 2510.18680) as its authors ran them: heads of two layers; its L2 and cosine baselines on
+#: raw vectors, without normalisation. Keys beside ``preset`` overrule it.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {"objective": "gaussian", "noise": 0.0, "hidden": 512, "depth": 2},
+    "paper-l2": {"objective": "mse", "scaling": "identity", "hidden": 512, "depth": 2},
+    "paper-cosine": {"objective": "cosine", "scaling": "identity", "hidden": 512, "depth": 2},
+}
 LARGEST_SEED = 2**32 - 1
 
 
@@ -41,12 +49,17 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Arguments of :class:`molmv.loss.MajorityVoteLoss`.
+    """Arguments of :class:`molmv.loss.MajorityVoteLoss`, and how its targets are standardised.
+
+    In a file ``preset`` names one of :data:`PRESETS` to start from.
 
     Attributes:
         objective: ``nll``, or a baseline on the same heads: ``mse``, ``cosine``, ``smooth_l1_cosine``, or any other
             name in ``molmv.density.DENSITIES`` for all teachers.
-        weights: ``per_dimension``, ``uniform``, ``learnt``, or a table teacher -> weight.
+        likelihoods: table teacher -> name in ``molmv.density.DENSITIES``, instead of the one on its card.
+        scaling: how teachers are standardised: ``auto`` as each density asks (bits and counts are left alone), or one
+            of ``scale``, ``whiten`` and ``identity`` for all (:class:`molmv.standardise.Standardiser`).
+        weights: ``per_dimension``, ``uniform``, ``learnt``, ``balanced``, or a table teacher -> weight.
         noise: σ₀ through which continuous teachers are seen.
         hidden: width of the heads.
         depth: hidden layers of the heads.
@@ -54,6 +67,8 @@ class LossConfig:
     """
 
     objective: str = "nll"
+    likelihoods: Mapping[str, str] = field(default_factory=dict)
+    scaling: str = "auto"
     weights: str | Mapping[str, float] = "per_dimension"
     noise: float = 0.5
     hidden: int = 512
@@ -157,9 +172,21 @@ def read_config(path: Path) -> DistillConfig:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    if isinstance(table.get("loss"), dict):
+        table["loss"] = _with_preset(table["loss"], str(path))
     config: DistillConfig = _build(DistillConfig, table, str(path))
     _check_values(config, str(path))
     return config
+
+
+def _with_preset(loss: Mapping[str, Any], where: str) -> dict[str, Any]:
+    own = dict(loss)
+    preset = own.pop("preset", None)
+    if preset is None:
+        return own
+    if preset not in PRESETS:
+        raise ConfigError(f"{where}: loss.preset: expected one of {', '.join(PRESETS)}; found {preset!r}.")
+    return {**PRESETS[preset], **own}
 
 
 def _build(kind: type, table: Any, where: str) -> Any:
@@ -221,6 +248,9 @@ def _check_values(config: DistillConfig, where: str) -> None:
         (0 < data.held_out < 1, "data.held_out", "between 0 and 1"),
         (data.rows >= 0, "data.rows", "0 or more"),
         (loss.objective in ("nll", *DENSITIES), "loss.objective", f"one of nll, {', '.join(DENSITIES)}"),
+        (set(loss.likelihoods) <= set(config.teachers), "loss.likelihoods", "teachers of this config"),
+        (set(loss.likelihoods.values()) <= set(DENSITIES), "loss.likelihoods", f"values among {', '.join(DENSITIES)}"),
+        (loss.scaling in SCALINGS, "loss.scaling", f"one of {', '.join(SCALINGS)}"),
         (_fit(loss.weights, config.teachers), "loss.weights", f"{', '.join(WEIGHTINGS)}, or one for each teacher"),
         (0 <= loss.noise < math.inf, "loss.noise", "0 or more, and finite"),
         (loss.hidden > 0, "loss.hidden", "more than 0"),

@@ -168,11 +168,12 @@ def _build(
     config: DistillConfig, network: torch.nn.Module, stores: dict[str, EmbeddingStore], rows: np.ndarray
 ) -> DistillModule:
     standardisers, specs = {}, {}
-    for name, store in stores.items():
-        likelihood = store.header.likelihood
-        standardisers[name] = fit_standardiser(store, rows, DENSITIES[likelihood].scaling)
-        specs[name] = TeacherSpec(standardisers[name].out_dim, likelihood)
     loss = config.loss
+    for name, store in stores.items():
+        likelihood = loss.likelihoods.get(name, store.header.likelihood)
+        asked = DENSITIES[likelihood if loss.objective == "nll" else loss.objective].scaling
+        standardisers[name] = fit_standardiser(store, rows, asked if loss.scaling == "auto" else loss.scaling)
+        specs[name] = TeacherSpec(standardisers[name].out_dim, likelihood)
     heads = MajorityVoteLoss(
         specs,
         network.config.embedding,  # type: ignore[union-attr,arg-type]

@@ -189,3 +189,26 @@ def test_digest_is_of_what_decides_the_result(tmp_path: Path):
     ]
     digests = {dataclasses.replace(config, **change).digest for change in decisive}
     assert len(digests | {config.digest}) == len(decisive) + 1
+
+
+def test_presets_are_the_papers_losses_and_keys_beside_them_overrule(tmp_path: Path):
+    head = GOOD.partition("[loss]")[0]
+    paper = read(tmp_path, head + '\n[loss]\npreset = "paper"\nhidden = 64\n').loss
+    assert (paper.objective, paper.noise, paper.depth, paper.hidden) == ("gaussian", 0.0, 2, 64)
+    raw = read(tmp_path, head + '\n[loss]\npreset = "paper-l2"\n').loss
+    assert (raw.objective, raw.scaling) == ("mse", "identity")
+
+
+@pytest.mark.parametrize(
+    ("loss", "key"),
+    [
+        ('preset = "papers"', "loss.preset"),
+        ('scaling = "minmax"', "loss.scaling"),
+        ('likelihoods = { nobody = "mse" }', "loss.likelihoods"),
+        ('likelihoods = { ecfp = "cauchy" }', "loss.likelihoods"),
+    ],
+)
+def test_impossible_losses_are_refused(tmp_path: Path, loss: str, key: str):
+    head = GOOD.partition("[loss]")[0]
+    with pytest.raises(ConfigError, match=key):
+        read(tmp_path, f"{head}\n[loss]\n{loss}\n")
