@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt64
+from jaxtyping import Float64, UInt64
 
 from molmv.rows import EMPTY, ERROR, INVALID, OK, TOO_LARGE, Rows
 
@@ -126,6 +126,64 @@ def canonicalise(rows: Rows) -> list[str]:
     from rdkit import Chem
 
     return ["" if mol is None else Chem.MolToSmiles(mol) for mol in parse(rows)]
+
+
+def scaffolds(smiles: Sequence[str]) -> list[str]:
+    """The Bemis-Murcko scaffold of every molecule without stereochemistry and atom maps, ``""`` where it has no ring.
+
+    Args:
+        smiles: of molecules that parse; ``""`` for one that does not.
+    """
+    from rdkit import Chem
+    from rdkit.Chem.Scaffolds import MurckoScaffold
+
+    found = []
+    with quiet():
+        for text in smiles:
+            mol = Chem.MolFromSmiles(text)
+            if mol is None:
+                found.append("")
+                continue
+            Chem.RemoveStereochemistry(mol)
+            for atom in mol.GetAtoms():  # numbered atoms would make every scaffold unique
+                atom.SetAtomMapNum(0)
+            found.append(MurckoScaffold.MurckoScaffoldSmiles(mol=mol))
+    return found
+
+
+def skeletons(smiles: Sequence[str]) -> list[str]:
+    """What near-duplicates share: the largest fragment, neutral and without stereochemistry, as canonical SMILES.
+
+    Salts, stereoisomers and protonation states of one molecule have one skeleton; tautomers do not.
+
+    Args:
+        smiles: of molecules that parse; ``""`` (whose skeleton is ``""``) for one that does not.
+    """
+    from rdkit import Chem
+    from rdkit.Chem.MolStandardize import rdMolStandardize
+
+    uncharger = rdMolStandardize.Uncharger()
+    found = []
+    with quiet():
+        for text in smiles:
+            mol = Chem.MolFromSmiles(max(text.split("."), key=len))
+            if mol is None:
+                found.append("")
+                continue
+            mol = uncharger.uncharge(mol)
+            Chem.RemoveStereochemistry(mol)
+            found.append(Chem.MolToSmiles(mol))
+    return found
+
+
+def weights(smiles: Sequence[str]) -> Float64[np.ndarray, " n"]:
+    """Average molecular weights in Da; NaN where a SMILES does not parse."""
+    from rdkit import Chem
+    from rdkit.Chem.Descriptors import MolWt
+
+    with quiet():
+        mols = [Chem.MolFromSmiles(text) if text else None for text in smiles]
+    return np.array([np.nan if mol is None else MolWt(mol) for mol in mols])
 
 
 def keys(canonical: Sequence[str]) -> UInt64[np.ndarray, " n"]:

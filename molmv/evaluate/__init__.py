@@ -1,0 +1,1 @@
+"""Teachers, students and plain baselines under one protocol."""
