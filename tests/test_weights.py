@@ -11,6 +11,7 @@ import threading
 import types
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,15 @@ def test_no_url_names_a_file_outside_the_cache(url: str, cache: Path) -> None:
 def test_a_card_without_weights() -> None:
     with pytest.raises(WeightsError, match="no weights"):
         weights.locate(card(sha256=""))
+
+
+def test_a_file_of_your_own_lies_beside_the_card(tmp_path: Path, mirror: Path) -> None:
+    own = replace(card(file="sub/w.npy"), path=tmp_path / "cards" / "t.toml")
+    put(mirror / "w.npy")
+    with pytest.raises(WeightsError, match=rf"no file {tmp_path}/cards/sub/w\.npy.* Put the file of sha256 {SHA}"):
+        weights.locate(own)
+    path = put(tmp_path / "cards" / "sub" / "w.npy", b"changed")
+    with pytest.raises(WeightsError, match="give its card that hash"):
+        weights.locate(own)
+    assert weights.locate(replace(own, path=put(path).parent.parent / "t.toml")) == path
+    assert weights.whereabouts(own) == "file"
