@@ -14,7 +14,7 @@ from molmv.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from molmv.distill import DistillConfig
-    from molmv.tracking import Logger
+    from molmv.tracking.training import Logger
 
 
 def distill(
@@ -49,7 +49,7 @@ def distill(
 
 def _loggers(plan: DistillConfig) -> Iterator[Logger]:
     """The MLflow logger, opened when the training asks for it: a plan that is refused leaves no empty run behind."""
-    from molmv.tracking import training_logger
+    from molmv.tracking.training import training_logger
 
     tracking = plan.tracking
     yield training_logger(tracking.experiment, plan.name, Path(plan.output), tracking.uri, plan.as_dict())

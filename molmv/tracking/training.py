@@ -1,20 +1,18 @@
-"""The one owner of MLflow: where runs are logged, and what happens when nobody answers there.
+"""A training in MLflow: a Lightning logger whose store may be down, or go away.
 
-A tracking store never stops a training. What it cannot take is left out with a warning; the run's own CSV log has it.
+What the store cannot take is left out with a warning; the run's own CSV log has it.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from molmv.errors import MissingExtraError
+from molmv.tracking.store import LOCAL, flat, impatient, local_uri, store_uri
 
 try:
     from lightning.pytorch.loggers import Logger, MLFlowLogger
@@ -23,17 +21,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("mlflow", "distill") from error
 
-RUN_ID, LOCAL = "mlflow-run-id", "mlruns.db"
+RUN_ID = "mlflow-run-id"
 # Seconds for which a store that did not answer is not asked again.
 PAUSE = 60.0
-# What talks while a store is used; what matters is raised, or warned of here.
-_LOGGERS = ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow", "urllib3.connectionpool")
-# A server that is down is given up after seconds, not minutes; and its links do not belong on stdout.
-_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 
 
 def training_logger(
@@ -51,27 +41,25 @@ def training_logger(
 
     Where that store cannot be reached, the run is logged to ``mlruns.db`` in ``folder``, with a warning, for good.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{Path(LOCAL).resolve()}"
-    kept, local = folder / RUN_ID, folder / LOCAL
+    uri, kept = store_uri(uri), folder / RUN_ID
     run_id = kept.read_text().strip() if kept.is_file() else ""
     folder.mkdir(parents=True, exist_ok=True)
-    fallback = f"sqlite:///{local.resolve()}"
-    if not (run_id and local.is_file()):
+    if not (run_id and (folder / LOCAL).is_file()):
         try:
             return _open(uri, experiment, run_name, kept, run_id, parameters or {})
         except Exception as error:  # a server that is down, a database that another process is just making, …
             text = f"MLflow at {uri} does not answer ({str(error)[:120]}); logging into {folder}."
             warnings.warn(text, stacklevel=2)
-    return _open(fallback, experiment, run_name, kept, run_id, parameters or {})
+    return _open(local_uri(folder), experiment, run_name, kept, run_id, parameters or {})
 
 
 def _open(uri: str, experiment: str, name: str, kept: Path, run_id: str, parameters: Mapping[str, Any]) -> Logger:
     """A logger to a store that answered: of run ``run_id`` if it is there, else of a new run."""
-    with _impatient():
+    with impatient():
         known = run_id if run_id and _holds(uri, run_id) else None
         logger = MLFlowLogger(experiment, name, tracking_uri=uri, run_id=known)
         if not known:
-            logger.log_hyperparams(_flat(parameters))
+            logger.log_hyperparams(flat(parameters))
         kept.write_text(logger.run_id or "")
     return _Forgiving(logger)
 
@@ -121,42 +109,8 @@ class _Forgiving(Logger):  # type: ignore[misc]
         if time.monotonic() < self._again:
             return
         try:
-            with _impatient():
+            with impatient():
                 getattr(self._logger, method)(*args, **kwargs)
         except Exception as error:  # whatever it is, a training of hours is worth more
             self._again = time.monotonic() + PAUSE
             warnings.warn(f"MLflow could not take {method} ({str(error)[:120]}).", stacklevel=3)
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """While open, MLflow waits seconds at most, unless the user set otherwise, and only says what is wrong.
-
-    The environment is as before afterwards; MLflow writes the address of the last store into it.
-    """
-    before = {name: os.environ.get(name) for name in (*_SETTINGS, "MLFLOW_TRACKING_URI")}
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -14,7 +14,7 @@ pytest.importorskip("lightning")
 
 from mlflow import MlflowClient
 
-from molmv.tracking import training_logger
+from molmv.tracking.training import training_logger
 
 
 @pytest.fixture(scope="module")
