@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from jaxtyping import Bool, Float32, Int, UInt64
 
 from molmv.atomic import replacing
 from molmv.errors import OutputError, StoreError
-from molmv.rows import OK
+from molmv.rows import VALID
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -197,7 +198,7 @@ class EmbeddingStore:
             [t["key"].to_numpy() for t in tables] or [np.zeros(0, np.uint64)]
         )
         self.status: list[str] = [s for t in tables for s in t["status"].to_pylist()]
-        self.valid: Bool[np.ndarray, " n"] = np.array([s == OK for s in self.status], dtype=bool)
+        self.valid: Bool[np.ndarray, " n"] = np.array([s in VALID for s in self.status], dtype=bool)
         expected = np.concatenate([t["row"].to_numpy() for t in tables] or [np.zeros(0)])
         if not np.array_equal(expected, np.arange(len(self))):
             raise StoreError(f"{self.path}: rows are not 0 … {len(self) - 1} in order.", "Embed the corpus again.")
@@ -228,6 +229,27 @@ class EmbeddingStore:
             here = part == p
             packed[here] = self._values[p][rows[here] - self.offsets[p]]
         return decode(packed, self.header.encoding, self.header.dim)
+
+    @cached_property
+    def constant(self) -> Int[np.ndarray, " k"]:
+        """Positions of the columns in which all valid rows hold the same, as kept; reads the store once.
+
+        All columns where there are fewer than two valid rows.
+        """
+        first: np.ndarray | None = None
+        varies = np.zeros(self._values[0].shape[1] if self._values else self.header.dim, np.uint8)
+        for start, cells in zip(self.offsets, self._values, strict=False):
+            good = cells[self.valid[start : start + len(cells)]]
+            if not len(good):
+                continue
+            first = good[0] if first is None else first
+            if self.header.encoding == "bits":  # eight columns in a byte
+                varies |= np.bitwise_or.reduce(good ^ first, axis=0)
+            else:
+                varies |= (good != first).any(axis=0)
+        if self.header.encoding == "bits":
+            varies = np.unpackbits(varies, count=self.header.dim)
+        return np.flatnonzero(varies == 0)
 
 
 def check_same_rows(stores: Sequence[EmbeddingStore]) -> None:

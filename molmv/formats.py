@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from molmv.errors import InputError, OutputError
-from molmv.rows import OK, Rows
+from molmv.rows import VALID, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,7 +168,7 @@ def _write_npz(path: Path, schema: pa.Schema, tables: Tables) -> None:
         with member("valid.npy") as file:
             _npy_header(file, "|b1", (n,))
             for table in tables(["status"]):
-                file.write(np.array([status == OK for status in table.column("status").to_pylist()], bool).data)
+                file.write(np.array([status in VALID for status in table.column("status").to_pylist()], bool).data)
         with member("rows.csv") as file:
             _write_csv(file, schema, tables, with_vectors=False)
         with member("molmv.json") as file:

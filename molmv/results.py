@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float32, Int64
 from molmv import formats
 from molmv.atomic import replacing
 from molmv.errors import InputError
-from molmv.rows import OK, STATUSES, Rows
+from molmv.rows import STATUSES, VALID, Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ class EmbeddingResult:
         X: embeddings; NaN where the row was refused.
         smiles: as given; None where there was no text.
         status: one of :data:`molmv.rows.STATUSES` a row.
-        reason: why a row was refused; ``""`` for a good one.
+        reason: why a row was refused or truncated; ``""`` for one that is ok.
         ids: the user's ids, if there are any.
         id_column: what the user calls them.
         provenance: what made the embeddings: model, digest, versions, ….
@@ -55,8 +55,8 @@ class EmbeddingResult:
 
     @property
     def valid(self) -> Bool[np.ndarray, " n"]:
-        """True where the row has an embedding."""
-        return np.array([status == OK for status in self.status], dtype=bool)
+        """True where the row has an embedding; that of a ``truncated`` one rests on a part of the molecule."""
+        return np.array([status in VALID for status in self.status], dtype=bool)
 
     def dropna(self) -> tuple[Float32[np.ndarray, "good dim"], Int64[np.ndarray, " good"]]:
         """The embeddings of the good rows, and the row each belongs to."""
@@ -201,5 +201,5 @@ def _check(X: np.ndarray, table: pa.Table) -> None:
     status = np.array(table.column("status").to_pylist(), dtype=object)
     if not set(status) <= set(STATUSES):
         raise _NotOursError(f"status {sorted(set(status) - set(STATUSES))[0]!r} is unknown.")
-    if not np.array_equal(np.isfinite(X).all(axis=1), status == OK):
+    if not np.array_equal(np.isfinite(X).all(axis=1), np.isin(status, VALID)):
         raise _NotOursError("a row with status 'ok' has no embedding, or a refused one has.")

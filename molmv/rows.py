@@ -1,4 +1,4 @@
-"""Rows never shift: one entry an input row, with a status and a reason for each row that is refused."""
+"""Rows never shift: one entry an input row, with a status, and a reason for each row that is not simply ok."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ TOO_LARGE = "too_large"
 ERROR = "error"
 TRUNCATED = "truncated"
 STATUSES = (OK, EMPTY, INVALID, TOO_LARGE, ERROR, TRUNCATED)
+VALID = (OK, TRUNCATED)  # these rows have a vector; that of a truncated one was made from a part of the molecule
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Rows:
     Attributes:
         inputs: what to embed (a SMILES, without surrounding blanks); ``""`` for a refused row.
         status: one of :data:`STATUSES` a row.
-        reason: ``""`` for a good row, else a sentence for the user.
+        reason: ``""`` for a row that is ok, else a sentence for the user.
     """
 
     inputs: list[str]
@@ -37,12 +38,16 @@ class Rows:
         """Mark a row as refused, keeping its place."""
         self.inputs[row], self.status[row], self.reason[row] = "", status, reason
 
+    def mark(self, row: int, status: str, reason: str) -> None:
+        """Say something of a row that keeps its vector."""
+        self.status[row], self.reason[row] = status, reason
+
     @property
     def valid(self) -> Bool[np.ndarray, " n"]:
-        """True where the row is good."""
-        return np.array([s == OK for s in self.status], dtype=bool)
+        """True where the row is good: it has, or can be given, a vector."""
+        return np.array([s in VALID for s in self.status], dtype=bool)
 
     @property
     def good(self) -> list[int]:
         """Positions of the good rows."""
-        return [i for i, s in enumerate(self.status) if s == OK]
+        return [i for i, s in enumerate(self.status) if s in VALID]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,11 +11,15 @@ from jaxtyping import Float32
 from molmv import molecules
 from molmv.cards import Provenance, TeacherCard
 from molmv.errors import MolmvError, TeacherError
-from molmv.rows import ERROR, Rows
+from molmv.rows import ERROR, TRUNCATED, Rows
 
 
 class Adapter(Protocol):
     """What a family of teachers has to supply.
+
+    It may also have a method ``remarks(inputs) -> Mapping[int, str]``: what a reader has to know of some rows, by their
+    place in the batch. A row with a vector then gets the status ``truncated`` (the vector was made from a part of the
+    input, and the remark says which), a row without one the remark as its reason.
 
     Attributes:
         dim: width of its vectors.
@@ -99,7 +103,7 @@ class Teacher:
     def _embed_piece(self, rows: Rows, piece: Sequence[int], inputs: list[str]) -> np.ndarray:
         """One batch; if the adapter fails on it, row by row, so that only the culprits are refused."""
         try:
-            values = self._checked(inputs)
+            values, remarks = self._checked(inputs)
         except MolmvError:
             raise
         except Exception as error:  # a teacher is foreign code: whatever it raises costs its row, not the run
@@ -109,21 +113,25 @@ class Teacher:
                 return np.full((1, self.dim), np.nan, dtype=np.float32)
             single = [self._embed_piece(rows, [i], [text]) for i, text in zip(piece, inputs, strict=True)]
             return np.concatenate(single)
-        for i, finite in zip(piece, np.isfinite(values).all(axis=1), strict=True):
+        for k, finite in enumerate(np.isfinite(values).all(axis=1)):
             if not finite:
-                rows.refuse(i, ERROR, f"{self.name} has no vector for this molecule")
+                rows.refuse(piece[k], ERROR, remarks.get(k, f"{self.name} has no vector for this molecule"))
+            elif k in remarks:
+                rows.mark(piece[k], TRUNCATED, remarks[k])
         return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
 
-    def _checked(self, inputs: list[str]) -> np.ndarray:
+    def _checked(self, inputs: list[str]) -> tuple[np.ndarray, Mapping[int, str]]:
         with molecules.quiet():
             values = np.asarray(self.adapter.embed_batch(inputs), dtype=np.float32)
+            remark = getattr(self.adapter, "remarks", None)
+            remarks = {k: f"{self.name}: {why}" for k, why in remark(inputs).items()} if remark else {}
         if values.shape != (len(inputs), self.dim):
             raise TeacherError(
                 f"Teacher {self.name!r} was given {len(inputs)} molecules and returned an array of shape "
                 f"{values.shape}; expected ({len(inputs)}, {self.dim}).",
                 "Its adapter must return one row for each input, in order.",
             )
-        return values
+        return values, remarks
 
 
 class _Callable:
