@@ -1,0 +1,217 @@
+"""Transformers that read SMILES (or SELFIES): BERT, RoBERTa and others of the package ``transformers``.
+
+The vector of a molecule is that of its first special token (``cls``), or the mean over its tokens (``mean``; with the
+special ones around them ``mean_all``), after some layer. A text longer than the model can read is cut at its end and
+its row marked ``truncated``. A molecule with a token that is not in the vocabulary has no vector: its embedding would
+be the same whatever that token says.
+
+Sources: Schwaller et al. (rxnfp, arXiv:2012.06051), Ahmad et al. (ChemBERTa-2, arXiv:2209.01712), Yüksel et al.
+(SELFormer, arXiv:2304.04662).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molmv.adapters.smiles_tokens import HubTokenizer, SmilesRegex, Tokenizer
+from molmv.cards import TeacherCard
+from molmv.device import pick_device
+from molmv.errors import CardError, MissingExtraError, WeightsError
+from molmv.weights import beside, locate
+
+SUB_BATCH = 32  # molecules of about one length; more do not fit in the cache of one core
+DEFAULTS = {
+    "model_type": "",
+    "tokenizer": "hub",
+    "notation": "smiles",
+    "layer": 0,
+    "pooling": "mean",
+    "too_long": "truncate",
+}
+CHOICES = {
+    "tokenizer": ("hub", "smiles-regex"),
+    "notation": ("smiles", "selfies"),
+    "pooling": ("cls", "mean", "mean_all"),
+    "too_long": ("truncate", "refuse"),
+}
+# Weights that no vector here depends on: the pooler of BERT, and the buffer that older versions saved.
+UNUSED = re.compile(r"pooler\.|embeddings\.position_ids$")
+LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+
+
+class SmilesTransformer:
+    """Embeds SMILES with one of the transformers.
+
+    Options of the card:
+
+    * ``files``: sha256 of each text that comes with the weights and is read: ``config.json``, the vocabulary;
+    * ``max_tokens``: how many the model can read, special ones included;
+    * ``too_long``: ``truncate`` (the default) or ``refuse``;
+    * ``pooling``: ``cls``, ``mean`` (the default), ``mean_all``;
+    * ``layer``: whose vectors are pooled, counted from 1; the last by default, layers above are not computed;
+    * ``tokenizer``: ``hub`` (the default: files for ``AutoTokenizer``), or ``smiles-regex``, with a ``vocab.txt``;
+    * ``notation``: ``smiles`` (the default) or ``selfies``;
+    * ``model_type``: of transformers, where ``config.json`` does not say it.
+
+    Args:
+        card: its options say which network, its weights are loaded.
+        device: where to compute.
+
+    Raises:
+        CardError: an option is missing or has an impossible value, or transformers has no such model.
+        MissingExtraError: transformers, or selfies, is not installed.
+        WeightsError: the weights are missing or are not those of this network.
+    """
+
+    def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
+        try:
+            import transformers  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError(error.name or "transformers", "transformers") from error
+        options = _checked(card)
+        self._notation = _selfies() if options["notation"] == "selfies" else str
+        weights = locate(card)
+        files = {name: beside(card, weights, name, sha256) for name, sha256 in options["files"].items()}
+        self._tokenizer: Tokenizer = (
+            HubTokenizer(files) if options["tokenizer"] == "hub" else SmilesRegex(files["vocab.txt"])
+        )
+        self._max_tokens, self._too_long, self._pooling = options["max_tokens"], options["too_long"], options["pooling"]
+        self._device = pick_device(device)
+        self._model = _load(card, weights, files["config.json"], options).to(self._device)
+        self.dim: int = self._model.config.hidden_size
+
+    @torch.inference_mode()
+    def embed_batch(self, smiles: Sequence[str]) -> np.ndarray:
+        """Embed molecules.
+
+        Args:
+            smiles: the text matters: another order of the atoms gives another vector.
+
+        Returns:
+            A float32 array ``(len(smiles), dim)``, NaN where :meth:`remarks` says why.
+        """
+        out = np.full((len(smiles), self.dim), np.nan, dtype=np.float32)
+        read = [self._read(text)[0] for text in smiles]
+        known = sorted((i for i, ids in enumerate(read) if ids), key=lambda i: len(read[i]))
+        for start in range(0, len(known), SUB_BATCH):
+            rows = known[start : start + SUB_BATCH]
+            out[rows] = self._embed([read[i] for i in rows])
+        return out
+
+    def remarks(self, smiles: Sequence[str]) -> dict[int, str]:
+        """Why some of the molecules were not read to their end, or have no vector."""
+        found = ((i, self._read(text)[1]) for i, text in enumerate(smiles))
+        return {i: remark for i, remark in found if remark}
+
+    def _read(self, smiles: str) -> tuple[list[int], str]:
+        """Tokens of a molecule, none if it is refused, and what there is to say of it."""
+        try:
+            tokens = self._tokenizer(self._notation(smiles))
+        except ValueError as error:  # the package selfies does not know all that SMILES can say
+            return [], f"cannot be written as SELFIES: {' '.join(str(error).split())[:200]}"
+        if tokens.unknown:
+            return [], f"not in its vocabulary: {', '.join(dict.fromkeys(tokens.unknown))}"
+        ids, most = tokens.ids, self._max_tokens
+        if len(ids) <= most:
+            return ids, ""
+        if self._too_long == "refuse":
+            return [], f"has {len(ids)} tokens, more than {most}"
+        end = self._tokenizer.trailing
+        return ids[: most - end] + ids[len(ids) - end :], f"{most} of {len(ids)} tokens were read"
+
+    def _embed(self, batch: Sequence[list[int]]) -> np.ndarray:
+        lengths = torch.tensor([len(ids) for ids in batch])
+        place = torch.arange(int(lengths.max()))
+        inside = place < lengths[:, None]
+        ids = torch.full(inside.shape, self._tokenizer.pad)
+        ids[inside] = torch.tensor([i for row in batch for i in row])
+        h: Tensor = self._model(ids.to(self._device), attention_mask=inside.to(self._device)).last_hidden_state
+        if self._pooling == "cls":
+            return h[:, 0].cpu().numpy()
+        if self._pooling == "mean":
+            inside = (place >= self._tokenizer.leading) & (place < lengths[:, None] - self._tokenizer.trailing)
+        weight = (inside / inside.sum(1, keepdim=True)).to(h)
+        return torch.einsum("bth,bt->bh", h, weight).cpu().numpy()
+
+
+def _checked(card: TeacherCard) -> dict[str, Any]:
+    def fail(key: str, expected: str) -> CardError:
+        return CardError(f"Teacher {card.name!r}: option {key}: expected {expected}; found {options.get(key)!r}.")
+
+    options = {**DEFAULTS, **card.options}
+    known = [*DEFAULTS, "files", "max_tokens"]
+    for key in options:
+        if key not in known:
+            raise fail(key, f"no such option, but {', '.join(known)}")
+    for key, choices in CHOICES.items():
+        if options[key] not in choices:
+            raise fail(key, " or ".join(choices))
+    needed = ["config.json"] + ["vocab.txt"] * (options["tokenizer"] == "smiles-regex")
+    files = options.get("files")
+    if not isinstance(files, Mapping) or not files.keys() >= set(needed) or any(Path(f).name != f for f in files):
+        raise fail("files", f"a table with the sha256 of files beside the weights, {' and '.join(needed)} among them")
+    if type(options.get("max_tokens")) is not int or options["max_tokens"] < 3:
+        raise fail("max_tokens", "a whole number, 3 or more")
+    if type(options["layer"]) is not int or options["layer"] < 0:
+        raise fail("layer", "the number of a layer, counted from 1")
+    return options
+
+
+def _selfies() -> Callable[[str], str]:
+    try:
+        import selfies
+    except ImportError as error:
+        raise MissingExtraError(error.name or "selfies", "transformers") from error
+    return selfies.encoder
+
+
+def _load(card: TeacherCard, weights: Path, config_file: Path, options: Mapping[str, Any]) -> Any:
+    from transformers import CONFIG_MAPPING, AutoModel
+
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    kind = options["model_type"] or config.get("model_type", "")
+    if kind not in CONFIG_MAPPING:
+        raise CardError(
+            f"Teacher {card.name!r}: transformers has no model of type {kind!r}.",
+            "Models that bring code of their own (trust_remote_code) are not run.",
+        )
+    settings = CONFIG_MAPPING[kind].from_dict(config)
+    if options["layer"] > settings.num_hidden_layers:
+        raise CardError(f"Teacher {card.name!r}: option layer: the network has only {settings.num_hidden_layers}.")
+    settings.num_hidden_layers = layers = options["layer"] or settings.num_hidden_layers
+    model = AutoModel.from_config(settings, attn_implementation="sdpa", add_pooling_layer=False)
+    prefix = model.base_model_prefix + "."
+    try:
+        state = _open(weights)
+        # A checkpoint with a head has the network below a prefix; what is beside it is the head.
+        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)} or state
+        state = {key: value for key, value in state.items() if not UNUSED.match(key) and not _above(key, layers)}
+        model.load_state_dict(state)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError, ValueError) as error:
+        why = " ".join(str(error).split())[:400]
+        raise WeightsError(f"Teacher {card.name!r}: {weights} does not hold the weights of a {kind}: {why}") from error
+    return model.eval()
+
+
+def _open(weights: Path) -> dict[str, Tensor]:
+    if weights.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(weights)
+    state: dict[str, Tensor] = torch.load(weights, weights_only=True, map_location="cpu")
+    return state
+
+
+def _above(key: str, layers: int) -> bool:
+    """Whether weights belong to a layer above the last one that is wanted."""
+    found = LAYER.search(key)
+    return found is not None and int(found[1]) >= layers
