@@ -84,8 +84,8 @@ def cells(stage: str, added: list[str]) -> list[tuple[str, str, int]]:
 def train(cell: tuple[str, str, int], arguments: argparse.Namespace, folder: Path) -> Path:
     """One student."""
     import molmv
-    from molmv.distill.config import DataConfig, DistillConfig, LossConfig, TrackingConfig, TrainConfig
     from molmv.distill import run as training
+    from molmv.distill.config import DataConfig, DistillConfig, LossConfig, TrackingConfig, TrainConfig
     from molmv.student import inputs
 
     if not hasattr(inputs.read_corpus, "cache_info"):  # one reading, one fitting for all runs of this process
