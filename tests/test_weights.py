@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from molmv import weights
-from molmv.cards import Provenance, TeacherCard, Weights
+from molmv.cards import UNKNOWN, Provenance, TeacherCard, Weights
 from molmv.errors import WeightsError
 
 CONTENT = b"the right weights"
@@ -261,3 +261,14 @@ def test_a_file_of_your_own_lies_beside_the_card(tmp_path: Path, mirror: Path) -
         weights.locate(own)
     assert weights.locate(replace(own, path=put(path).parent.parent / "t.toml")) == path
     assert weights.whereabouts(own) == "file"
+
+
+def test_weights_of_unknown_hash_are_not_opened(mirror: Path) -> None:
+    path = put(mirror / "w.pth")
+    here = card(source="https://nowhere.invalid/w.pth", sha256=UNKNOWN)
+    assert weights.whereabouts(here) == weights.UNVERIFIABLE
+    for look in (weights.find, weights.locate):
+        with pytest.raises(WeightsError, match="the sha256 of its weights is not known") as caught:
+            look(here)
+        assert "Obtain https://nowhere.invalid/w.pth from its authors, put its sha256 into" in caught.value.hint
+    assert weights.locate(card(source="https://nowhere.invalid/w.pth", sha256=SHA)) == path
