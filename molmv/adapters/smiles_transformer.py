@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from molmv.device import pick_device
 from molmv.errors import CardError, MissingExtraError, WeightsError
 from molmv.weights import beside, locate
 
-SUB_BATCH = 32  # molecules of about one length; more do not fit in the cache of one core
+SUB_BATCH = 512  # tokens, padding included; more do not fit in the cache of one core
 DEFAULTS = {
     "model_type": "",
     "tokenizer": "hub",
@@ -101,9 +101,7 @@ class SmilesTransformer:
         """
         out = np.full((len(smiles), self.dim), np.nan, dtype=np.float32)
         read = [self._read(text)[0] for text in smiles]
-        known = sorted((i for i, ids in enumerate(read) if ids), key=lambda i: len(read[i]))
-        for start in range(0, len(known), SUB_BATCH):
-            rows = known[start : start + SUB_BATCH]
+        for rows in sub_batches([len(ids) for ids in read]):
             out[rows] = self._embed([read[i] for i in rows])
         return out
 
@@ -141,6 +139,18 @@ class SmilesTransformer:
             inside = (place >= self._tokenizer.leading) & (place < lengths[:, None] - self._tokenizer.trailing)
         weight = (inside / inside.sum(1, keepdim=True)).to(h)
         return torch.einsum("bth,bt->bh", h, weight).cpu().numpy()
+
+
+def sub_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Positions of texts of about one length, at most :data:`SUB_BATCH` tokens when padded; empty texts are left out."""
+    rows: list[int] = []
+    for i in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: lengths[i]):
+        if rows and (len(rows) + 1) * lengths[i] > SUB_BATCH:
+            yield rows
+            rows = []
+        rows.append(i)
+    if rows:
+        yield rows
 
 
 def _checked(card: TeacherCard) -> dict[str, Any]:
