@@ -34,7 +34,7 @@ def embed_corpus(
     corpus: Table,
     path: Path,
     workers: int = 1,
-    progress: Callable[[int, int], None] = lambda rows, refused: None,
+    progress: Callable[[int, float | None], None] = lambda rows, fraction: None,
 ) -> int:
     """Embed a corpus with one teacher into the store ``path``, continuing an earlier run.
 
@@ -43,7 +43,8 @@ def embed_corpus(
         corpus: the molecules, from :func:`molmv.table.open_table`.
         path: folder of the store.
         workers: processes; 1 embeds in this one.
-        progress: called with rows and refused rows after every part, once at the start with those already there.
+        progress: called with the rows done and the fraction of the corpus done (None: unknown), before every part and
+            after every :data:`PIECE` rows.
 
     Returns:
         The number of rows in the store.
@@ -58,14 +59,12 @@ def embed_corpus(
         raise InputError("A store needs a corpus in a file, not a stream.", "Write it to a file first.")
     teacher = load_teacher(name)
     writer = StoreWriter(path, _header(teacher, digest))
-    progress(writer.rows, 0)
     if writer.complete:
+        progress(writer.rows, 1.0)
         return writer.rows
     with _embedder(name, teacher, workers) as embed:
         for chunk in corpus.chunks(CHUNK, skip_rows=writer.rows):
-            values, keys, status, reason = embed(chunk)
-            writer.append(values, keys, status, reason)
-            progress(len(status), int((keys == 0).sum()))
+            writer.append(*_joined(_reported(embed(chunk), chunk, corpus.fraction, progress)))
     writer.finish()
     return writer.rows
 
@@ -92,14 +91,14 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _embedder(name: str, teacher: Teacher, workers: int) -> Iterator[Callable[[Chunk], Embedded]]:
-    """A function from a chunk to its vectors, in this process or spread over several: the same pieces either way."""
+def _embedder(name: str, teacher: Teacher, workers: int) -> Iterator[Callable[[Chunk], Iterable[Embedded]]]:
+    """A function from a chunk to its pieces, embedded here or by several processes: the same pieces either way."""
     if workers <= 1:
-        yield lambda chunk: _in_pieces(chunk, partial(map, partial(_embed, teacher)))
+        yield lambda chunk: map(partial(_embed, teacher), *_pieces(chunk))
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(name,)) as pool:
         try:
-            yield lambda chunk: _in_pieces(chunk, partial(pool.map, _work))
+            yield lambda chunk: pool.map(_work, *_pieces(chunk))
         except BrokenProcessPool as error:
             raise TeacherError(
                 f"A worker of teacher {name!r} died.",
@@ -107,11 +106,31 @@ def _embedder(name: str, teacher: Teacher, workers: int) -> Iterator[Callable[[C
             ) from error
 
 
-def _in_pieces(chunk: Chunk, run: Callable[..., Iterable[Embedded]]) -> Embedded:
+def _pieces(chunk: Chunk) -> tuple[list[list[str | None]], list[dict[int, str]]]:
+    """Values and problems of a chunk, :data:`PIECE` rows at a time."""
     starts = range(0, len(chunk), PIECE)
     pieces = [chunk.values[start : start + PIECE] for start in starts]
     problems = [{i - s: why for i, why in chunk.problems.items() if s <= i < s + PIECE} for s in starts]
-    parts = list(run(pieces, problems))
+    return pieces, problems
+
+
+def _reported(
+    pieces: Iterable[Embedded],
+    chunk: Chunk,
+    read: float | None,
+    progress: Callable[[int, float | None], None],
+) -> Iterator[Embedded]:
+    """Passes the pieces on. ``read`` is the fraction of the corpus up to the end of the chunk."""
+    done, end = chunk.start, chunk.start + len(chunk)
+    progress(done, read and read * done / end)
+    for piece in pieces:
+        yield piece
+        done += len(piece[2])
+        progress(done, read and read * done / end)
+
+
+def _joined(pieces: Iterable[Embedded]) -> Embedded:
+    parts = list(pieces)
     values, keys = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     status, reason = ([text for part in parts for text in part[k]] for k in (2, 3))
     return values, keys, status, reason

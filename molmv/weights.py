@@ -180,13 +180,18 @@ def _file_name(card: TeacherCard) -> str:
     return card.name if name in ("", "..") else name
 
 
+def cache_folder() -> Path:
+    """Where downloads are kept: ``MOLMV_HOME``, else the user's cache folder."""
+    if home := os.environ.get("MOLMV_HOME"):
+        return Path(home)
+    import pooch
+
+    return Path(pooch.os_cache("molmv"))
+
+
 def _cache(card: TeacherCard) -> Path:
     """A folder for each hash: other weights of the same name, or an older version, are not in the way."""
-    if not (home := os.environ.get("MOLMV_HOME")):
-        import pooch
-
-        home = pooch.os_cache("molmv")
-    return Path(home) / "weights" / card.weights.sha256[:16]
+    return cache_folder() / "weights" / card.weights.sha256[:16]
 
 
 def _own(card: TeacherCard) -> Path:

@@ -314,3 +314,21 @@ def test_stores_of_other_rows_are_refused(tmp_path: Path):
         check_same_rows([first, store("short", [5, 6, 0])])
     with pytest.raises(StoreError, match=r"shuffled and .*first hold different molecules, first at row 1"):
         check_same_rows([first, store("shuffled", [5, 8, 0, 6])])
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@given(seed=st.integers(0, 999), columns=st.sets(st.integers(0, DIM - 1)), rows=st.integers(0, 9))
+def test_constant_columns(
+    encoding: str, seed: int, columns: set[int], rows: int, tmp_path_factory: pytest.TempPathFactory
+):
+    """Over all parts, leaving out refused rows."""
+    values = numbers(rows, encoding, seed=seed)
+    values[:, sorted(columns)] = 1
+    valid = np.random.default_rng(seed).random(rows) < 0.8
+    writer = StoreWriter(tmp_path_factory.mktemp("constant"), header(encoding))
+    for piece in (slice(0, rows // 2), slice(rows // 2, rows)):
+        append(writer, values[piece], valid[piece])
+    writer.finish()
+    good = values[valid]
+    expected = [k for k in range(DIM) if len(set(good[:, k].tolist())) < 2]
+    assert EmbeddingStore(writer.path).constant.tolist() == expected

@@ -27,19 +27,9 @@ class Fingerprints:
     """
 
     def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
-        try:
-            from skfp import fingerprints as skfp
-        except ImportError as error:
-            raise MissingExtraError("scikit-fingerprints", "fingerprints") from error
+        kind = fingerprint_class(card)
         options = dict(card.options)
         name = str(options.pop("fingerprint", ""))
-        known = [n.removesuffix("Fingerprint") for n in dir(skfp) if n.endswith("Fingerprint")]
-        if name not in known:
-            lower = {n.lower(): n for n in known}
-            near = difflib.get_close_matches(name.lower(), lower, n=1)
-            hint = f"Did you mean {lower[near[0]]!r}?" if near else f"Known: {', '.join(known)}."
-            raise UnknownNameError(f"scikit-fingerprints has no fingerprint {name!r}.", hint)
-        kind = getattr(skfp, f"{name}Fingerprint")
         parameters = inspect.signature(kind).parameters
         if options.get("count") is True and "count" not in parameters and "variant" in parameters:
             options["variant"] = "count"
@@ -71,3 +61,24 @@ class Fingerprints:
             values = np.asarray(self._fingerprint.transform(mols), dtype=np.float32)
         limit = float(np.finfo(np.float32).max)
         return np.nan_to_num(values, nan=0.0, posinf=limit, neginf=-limit)
+
+
+def fingerprint_class(card: TeacherCard) -> Any:
+    """The class of scikit-fingerprints that a card's option ``fingerprint`` names.
+
+    Raises:
+        MissingExtraError: scikit-fingerprints is not installed.
+        UnknownNameError: it has no such fingerprint; suggests the nearest.
+    """
+    try:
+        from skfp import fingerprints as skfp
+    except ImportError as error:
+        raise MissingExtraError("scikit-fingerprints", "fingerprints") from error
+    name = str(card.options.get("fingerprint", ""))
+    known = [n.removesuffix("Fingerprint") for n in dir(skfp) if n.endswith("Fingerprint")]
+    if name not in known:
+        lower = {n.lower(): n for n in known}
+        near = difflib.get_close_matches(name.lower(), lower, n=1)
+        hint = f"Did you mean {lower[near[0]]!r}?" if near else f"Known: {', '.join(known)}."
+        raise UnknownNameError(f"scikit-fingerprints has no fingerprint {name!r}.", hint)
+    return getattr(skfp, f"{name}Fingerprint")

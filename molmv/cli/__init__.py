@@ -20,6 +20,10 @@ _VERBS = {
     "featurize": "molmv.cli.featurize:featurize",
     "teachers": "molmv.cli.teachers:app",
     "distill": "molmv.cli.distill:distill",
+    "information": "molmv.cli.information:information",
+    "fit": "molmv.cli.fit:fit",
+    "predict": "molmv.cli.predict:predict",
+    "doctor": "molmv.cli.doctor:doctor",
 }
 
 

@@ -7,29 +7,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molmv.cli import terminal
+from molmv.cli import teachers_check, teachers_rank, terminal
 
 if TYPE_CHECKING:
+    from molmv.availability import Availability
     from molmv.cards import TeacherCard
 
-app = typer.Typer(no_args_is_help=True, help="Teachers: list them, show their cards, embed a corpus with them.")
+app = typer.Typer(no_args_is_help=True, help="Teachers: list and check them, show their cards, embed a corpus.")
+app.command("check")(teachers_check.check)
+app.command("rank")(teachers_rank.rank)
 
 
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False) -> None:
-    """List all teachers: modality, width, licence, what they need.
+    """List all teachers: modality, width, licence, what they need and whether it is here, labels they saw.
 
+    `weights` says where they lie: in the mirror, the cache or an installed package; `computed` teachers have none.
     Any fingerprint of scikit-fingerprints is a teacher too: `skfp:MHFP`, `skfp:Avalon-count`.
     """
     from molmv import cards
+    from molmv.availability import availability
 
     found = [cards.load_card(name) for name in cards.card_names()]
+    here = [availability(card) for card in found]
     if as_json:
-        terminal.show_json([_as_dict(card) for card in found])
+        terminal.show_json([{**_as_dict(c), "here": _state(h)} for c, h in zip(found, here, strict=True)])
         return
-    header = ("name", "modality", "dim", "likelihood", "licence", "needs", "description")
+    header = ("name", "modality", "dim", "likelihood", "licence", "needs", "weights", "labels seen", "description")
     rows = [
-        (c.name, c.modality, c.dim, c.likelihood, c.provenance.licence, c.extra or "-", c.description) for c in found
+        (
+            card.name,
+            card.modality,
+            card.dim,
+            card.likelihood,
+            card.provenance.licence,
+            _needs(card, state),
+            state.weights,
+            len(card.provenance.labels_seen) or "none",
+            card.description,
+        )
+        for card, state in zip(found, here, strict=True)
     ]
     terminal.show_table(header, rows)
 
@@ -41,13 +58,20 @@ def show(
 ) -> None:
     """Show a teacher's card: source, licence, what it was trained on, which labels it has seen."""
     from molmv import cards
+    from molmv.availability import availability
 
-    card = _as_dict(cards.load_card(name))
+    found = cards.load_card(name)
+    here = availability(found)
+    if name.startswith("skfp:") and here.ready:
+        from molmv.adapters.fingerprints import fingerprint_class
+
+        fingerprint_class(found)  # a name without a card is right only if the library has it
+    card = {**_as_dict(found), "here": _state(here)}
     if as_json:
         terminal.show_json(card)
         return
     flat = {k: v for k, v in card.items() if not isinstance(v, dict)}
-    for section in ("weights", "options", "provenance"):
+    for section in ("weights", "options", "provenance", "here"):
         flat.update({f"{section}.{k}": v for k, v in card[section].items()})
     for key, value in flat.items():
         if value not in ("", None):
@@ -87,32 +111,44 @@ def embed(
     failed = False
     for name, folder in folders.items():
         try:
-            rows = _embed(name, file, folder, workers, smiles_column, quiet)
+            _embed(name, file, folder, workers, smiles_column, quiet)
         except MolmvError as problem:
             if len(folders) == 1:
                 raise
             failed = True
             terminal.error(problem)
         else:
-            terminal.note(f"{name}: {rows:,} rows in {folder}")
+            terminal.note(f"{name}: {_summary(folder)}")
     if failed:
         raise typer.Exit(1)
 
 
-def _embed(name: str, file: str, path: Path, workers: int, smiles_column: str | None, quiet: bool) -> int:
+def _embed(name: str, file: str, path: Path, workers: int, smiles_column: str | None, quiet: bool) -> None:
     from molmv.embed_corpus import embed_corpus
     from molmv.table import open_table
 
-    table = open_table(file, smiles_column)
-    done = 0
-    with terminal.progress(f"embedding with {name}", quiet) as update:
+    with terminal.progress(f"embedding with {name}", quiet) as progress:
+        embed_corpus(name, open_table(file, smiles_column), path, workers, progress)
 
-        def progress(rows: int, refused: int) -> None:
-            nonlocal done
-            done += rows
-            update(done, table.fraction)
 
-        return embed_corpus(name, table, path, workers, progress)
+def _summary(folder: Path) -> str:
+    """What a user should know of a finished store: rows, refused ones, columns that say nothing."""
+    from molmv.embeddings import EmbeddingStore
+
+    store = EmbeddingStore(folder, verify=False)
+    refused, constant = len(store) - int(store.valid.sum()), len(store.constant)
+    said = f"{len(store):,} rows in {folder}"
+    said += f", {refused:,} refused" if refused else ""
+    columns = f"{constant:,} of {store.header.dim:,} columns are constant in this corpus"
+    return f"{said}; {columns}" if constant else said
+
+
+def _needs(card: TeacherCard, here: Availability) -> str:
+    return card.extra + ("" if here.packages == "installed" else f" ({here.packages})") if card.extra else "core"
+
+
+def _state(here: Availability) -> dict[str, str]:
+    return {"packages": here.packages, "weights": here.weights, "missing": here.why, "fix": here.fix}
 
 
 def _as_dict(card: TeacherCard) -> dict[str, Any]:

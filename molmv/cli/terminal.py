@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import typer
@@ -48,12 +49,13 @@ def error(problem: MolmvError) -> None:
 
 
 @contextmanager
-def progress(label: str, quiet: bool = False) -> Iterator[Callable[[int, float | None], None]]:
+def progress(label: str, quiet: bool = False, unit: str = "rows") -> Iterator[Callable[[int, float | None], None]]:
     """A progress bar on stderr while the body runs; nothing when quiet or when stderr is not a terminal.
 
     Args:
         label: what is being done.
         quiet: show no bar.
+        unit: what is counted.
 
     Yields:
         A function to call with the rows done and the fraction of the work done (None: unknown), once before the
@@ -63,25 +65,47 @@ def progress(label: str, quiet: bool = False) -> Iterator[Callable[[int, float |
         yield lambda rows, fraction: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f}/s", markup=False),
+        TextColumn("{task.fields[rows]:,} {task.fields[unit]}, {task.fields[rate]:,.3g}/s", markup=False),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[eta]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None, rows=0, rate=0.0)
-        began: tuple[float, int] | None = None
+        task = bar.add_task(label, total=None, rows=0, unit=unit, rate=0.0, eta="")
+        began: tuple[float, int, float] | None = None
 
         def update(rows: int, fraction: float | None) -> None:
             nonlocal began
             now = time.monotonic()
-            began = began or (now, rows)  # the rate leaves out the loading of a model and what was done before
-            rate = (rows - began[1]) / max(now - began[0], 1e-9)
+            began = began or (now, rows, fraction or 0.0)  # leaves out the loading of a model and what was done before
+            seconds = max(now - began[0], 1e-9)
             total = None if fraction is None else 1.0
-            bar.update(task, completed=fraction or 0.0, total=total, rows=rows, rate=rate)
+            rate, eta = (rows - began[1]) / seconds, remaining(seconds, fraction, began[2])
+            bar.update(task, completed=fraction or 0.0, total=total, rows=rows, rate=rate, eta=eta)
 
         yield update
+
+
+def remaining(seconds: float, fraction: float | None, before: float = 0.0) -> str:
+    """The time left in words; empty while it is not known.
+
+    From all that was done in this run: rich's own estimate looks at the last half minute only, in which a slow model
+    may not have reported once.
+
+    Args:
+        seconds: since the start of this run.
+        fraction: of the whole work that is done now.
+        before: of the whole work that was done before this run.
+
+    Example:
+        >>> remaining(60.0, 0.5, 0.25)
+        '0:02:00 left'
+    """
+    if fraction is None or fraction <= before:
+        return ""
+    left = seconds * (1 - fraction) / (fraction - before)
+    return f"{timedelta(seconds=round(left))} left"
