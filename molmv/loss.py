@@ -90,7 +90,7 @@ class MajorityVoteLoss(nn.Module):
         >>> out = loss(student(torch.randn(32, 5)), {"bert": torch.randn(32, 16), "bits": torch.ones(32, 64)})
         >>> out.total.backward(); optimiser.step()
 
-    Heads and loss are computed in float32, also under autocast.
+    Under autocast the matrix products of the heads are in half precision; densities and loss are in float32 always.
 
     Args:
         teachers: what to predict, by name.
@@ -196,10 +196,11 @@ class MajorityVoteLoss(nn.Module):
         present = present or {}
         self._check_names(targets, present)
         losses, masks = {}, {}
-        with torch.autocast(z.device.type, enabled=False):
-            for i, name in enumerate(self.teachers):
-                q = self.predict(name, self.balance(z, i) if self.balance else z)
+        for i, name in enumerate(self.teachers):
+            q = self.predict(name, self.balance(z, i) if self.balance else z)
+            with torch.autocast(z.device.type, enabled=False):
                 losses[name], masks[name] = teacher_loss(q, targets[name], present.get(name))
+        with torch.autocast(z.device.type, enabled=False):
             weights, penalty = self._weights()
             total = torch.stack(list(losses.values())) @ weights + penalty
         per_dimension = {name: loss.detach() for name, loss in losses.items()}

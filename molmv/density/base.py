@@ -22,9 +22,9 @@ class Density(nn.Module, ABC):
     continuous density whose teacher is seen through noise also has ``expected_log_prob``
     (see :mod:`molmv.density.gaussian`).
 
-    A child builds the trunk and readout through this constructor and implements :meth:`read`, which
-    turns features into its distribution. Both run in the dtype of the weights, float32 by default, also under autocast:
-    log-densities of thousands of dimensions do not survive half precision.
+    A child builds the trunk and readout through this constructor and implements :meth:`read`, which turns the readout's
+    numbers into its distribution. Under autocast the products of trunk and readout are in half precision, the
+    distribution never is: log-densities of thousands of dimensions would not survive it.
 
     Args:
         in_dim: width of the student's embedding.
@@ -52,8 +52,8 @@ class Density(nn.Module, ABC):
         self.readout = nn.Linear(self.trunk.out_dim, outputs)
 
     @abstractmethod
-    def read(self, features: Float[Tensor, "batch features"]) -> Distribution:
-        """Features of the trunk (batch, features) to a distribution of the teacher's embedding."""
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> Distribution:
+        """Numbers of the readout (batch, outputs) to a distribution of the teacher's embedding."""
 
     def forward(self, z: Float[Tensor, "batch in_dim"]) -> Distribution:
         """Embedding (batch, in_dim) to a distribution of batch shape (batch,), event shape (dim,).
@@ -63,5 +63,7 @@ class Density(nn.Module, ABC):
         """
         if z.ndim != 2 or z.shape[1] != self.in_dim:
             raise ShapeError(f"Expected embeddings of shape (batch, {self.in_dim}), got {tuple(z.shape)}.")
+        dtype = self.readout.weight.dtype
+        outputs = self.readout(self.trunk(z.to(dtype)))
         with torch.autocast(z.device.type, enabled=False):
-            return self.read(self.trunk(z.to(self.readout.weight.dtype)))
+            return self.read(outputs.to(dtype))

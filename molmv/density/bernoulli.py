@@ -36,6 +36,6 @@ class BernoulliDensity(Density):
     def __init__(self, in_dim: int, dim: int, *, hidden: int = 512, depth: int = 2) -> None:
         super().__init__(in_dim, dim, outputs=dim, hidden=hidden, depth=depth)
 
-    def read(self, features: Float[Tensor, "batch features"]) -> Independent:
-        """Features to independent bits; targets are 0.0 or 1.0."""
-        return Independent(Bernoulli(logits=self.readout(features), validate_args=False), 1, validate_args=False)
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> Independent:
+        """Numbers of the readout to independent bits; targets are 0.0 or 1.0."""
+        return Independent(Bernoulli(logits=outputs, validate_args=False), 1, validate_args=False)

@@ -40,9 +40,9 @@ class BernoulliMixtureDensity(Density):
         super().__init__(in_dim, dim, outputs=components * (1 + dim), hidden=hidden, depth=depth)
         self.components = components
 
-    def read(self, features: Float[Tensor, "batch features"]) -> MixtureSameFamily:
-        """Features to the mixture; targets are 0.0 or 1.0."""
-        outputs = self.readout(features).unflatten(-1, (self.components, 1 + self.dim))
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> MixtureSameFamily:
+        """Numbers of the readout to the mixture; targets are 0.0 or 1.0."""
+        outputs = outputs.unflatten(-1, (self.components, 1 + self.dim))
         weights = Categorical(logits=outputs[..., 0], validate_args=False)
         bits = Independent(Bernoulli(logits=outputs[..., 1:], validate_args=False), 1, validate_args=False)
         return MixtureSameFamily(weights, bits, validate_args=False)

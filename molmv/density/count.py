@@ -107,10 +107,10 @@ class NegativeBinomialDensity(Density):
         super().__init__(in_dim, dim, outputs=dim, hidden=hidden, depth=depth)
         self.raw_dispersion = nn.Parameter(torch.zeros(dim))
 
-    def read(self, features: Float[Tensor, "batch features"]) -> NegativeBinomialVector:
-        """Features to independent counts; targets are whole numbers, as floats."""
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> NegativeBinomialVector:
+        """Numbers of the readout to independent counts; targets are whole numbers, as floats."""
         dispersion = softplus(self.raw_dispersion) + DISPERSION_FLOOR
-        return NegativeBinomialVector(bounded_log_mean(self.readout(features)), dispersion)
+        return NegativeBinomialVector(bounded_log_mean(outputs), dispersion)
 
 
 class PoissonDensity(Density):
@@ -136,7 +136,7 @@ class PoissonDensity(Density):
     def __init__(self, in_dim: int, dim: int, *, hidden: int = 512, depth: int = 2) -> None:
         super().__init__(in_dim, dim, outputs=dim, hidden=hidden, depth=depth)
 
-    def read(self, features: Float[Tensor, "batch features"]) -> Independent:
-        """Features to independent counts; targets are whole numbers, as floats."""
-        rate = bounded_log_mean(self.readout(features)).exp()
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> Independent:
+        """Numbers of the readout to independent counts; targets are whole numbers, as floats."""
+        rate = bounded_log_mean(outputs).exp()
         return Independent(Poisson(rate, validate_args=False), 1, validate_args=False)

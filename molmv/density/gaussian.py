@@ -163,7 +163,7 @@ class GaussianDensity(Density):
         super().__init__(in_dim, dim, outputs=2 * dim, hidden=hidden, depth=depth)
         self.noise = checked_noise(noise)
 
-    def read(self, features: Float[Tensor, "batch features"]) -> DiagonalGaussian:
-        """Features to the Gaussian of the noisy teacher."""
-        mean, raw_scale = self.readout(features).chunk(2, dim=-1)
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> DiagonalGaussian:
+        """Numbers of the readout to the Gaussian of the noisy teacher."""
+        mean, raw_scale = outputs.chunk(2, dim=-1)
         return DiagonalGaussian(mean, bounded_scale(raw_scale), self.noise)

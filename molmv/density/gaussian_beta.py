@@ -48,7 +48,7 @@ class BetaGaussianDensity(Density):
         self.beta = beta
         self.noise = checked_noise(noise)
 
-    def read(self, features: Float[Tensor, "batch features"]) -> DiagonalGaussian:
-        """Features to the Gaussian of the noisy teacher."""
-        mean, raw_scale = self.readout(features).chunk(2, dim=-1)
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> DiagonalGaussian:
+        """Numbers of the readout to the Gaussian of the noisy teacher."""
+        mean, raw_scale = outputs.chunk(2, dim=-1)
         return DiagonalGaussian(mean, bounded_scale(raw_scale), self.noise, self.beta)

@@ -160,7 +160,7 @@ class LowRankGaussianDensity(Density):
         # Zero would be a saddle point; together the directions start with a small share of a unit variance.
         self.factor = nn.Parameter(0.1 * torch.randn(dim, rank) / math.sqrt(rank))
 
-    def read(self, features: Float[Tensor, "batch features"]) -> LowRankGaussian:
-        """Features to the Gaussian of the noisy teacher."""
-        mean, scale, reach = self.readout(features).split([self.dim, self.dim, self.factor.shape[1]], dim=-1)
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> LowRankGaussian:
+        """Numbers of the readout to the Gaussian of the noisy teacher."""
+        mean, scale, reach = outputs.split([self.dim, self.dim, self.factor.shape[1]], dim=-1)
         return LowRankGaussian(mean, bounded_scale(scale), self.factor, bounded_scale(reach), self.noise)

@@ -125,8 +125,8 @@ class GaussianMixtureDensity(Density):
         self.components = components
         self.noise = checked_noise(noise)
 
-    def read(self, features: Float[Tensor, "batch features"]) -> GaussianMixture:
-        """Features to the mixture of the noisy teacher."""
-        outputs = self.readout(features).unflatten(-1, (self.components, 1 + 2 * self.dim))
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> GaussianMixture:
+        """Numbers of the readout to the mixture of the noisy teacher."""
+        outputs = outputs.unflatten(-1, (self.components, 1 + 2 * self.dim))
         logits, mean, raw_scale = outputs.split([1, self.dim, self.dim], dim=-1)
         return GaussianMixture(logits.squeeze(-1), mean, bounded_scale(raw_scale), self.noise)

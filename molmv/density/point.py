@@ -89,9 +89,9 @@ class _PointDensity(Density):
     def __init__(self, in_dim: int, dim: int, *, hidden: int = 512, depth: int = 2) -> None:
         super().__init__(in_dim, dim, outputs=dim, hidden=hidden, depth=depth)
 
-    def read(self, features: Float[Tensor, "batch features"]) -> PointEstimate:
-        """Features to a scored point."""
-        return PointEstimate(self.readout(features), type(self).discrepancy)
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> PointEstimate:
+        """Numbers of the readout to a scored point."""
+        return PointEstimate(outputs, type(self).discrepancy)
 
 
 class MeanSquaredError(_PointDensity):

@@ -125,7 +125,7 @@ class PowerSphericalDensity(Density):
         if dim < 2:
             raise ConfigError(f"Expected a teacher of at least two dimensions for a direction, got {dim=}.")
 
-    def read(self, features: Float[Tensor, "batch features"]) -> PowerSpherical:
-        """Features to the density of the direction."""
-        direction, raw_cosine = self.readout(features).split([self.dim, 1], dim=-1)
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> PowerSpherical:
+        """Numbers of the readout to the density of the direction."""
+        direction, raw_cosine = outputs.split([self.dim, 1], dim=-1)
         return PowerSpherical(direction, LARGEST_COSINE * raw_cosine.squeeze(-1).sigmoid())

@@ -146,7 +146,7 @@ class StudentTDensity(Density):
         self.noise = checked_noise(noise)
         self.raw_df = nn.Parameter(torch.full((dim,), 2.0))
 
-    def read(self, features: Float[Tensor, "batch features"]) -> StudentTVector:
-        """Features to the Student-t variables of the noisy teacher."""
-        mean, raw_scale = self.readout(features).chunk(2, dim=-1)
+    def read(self, outputs: Float[Tensor, "batch outputs"]) -> StudentTVector:
+        """Numbers of the readout to the Student-t variables of the noisy teacher."""
+        mean, raw_scale = outputs.chunk(2, dim=-1)
         return StudentTVector(mean, bounded_scale(raw_scale), SMALLEST_DF + softplus(self.raw_df), self.noise)

@@ -111,13 +111,16 @@ class DensitySuite:
         z, targets = torch.randn(4, IN_DIM), self.targets(4, 6)
         assert torch.equal(first(z).log_prob(targets), second(z).log_prob(targets))
 
-    def test_autocast_changes_nothing(self) -> None:
+    def test_autocast_reaches_the_products_and_not_the_distribution(self) -> None:
         density, z, targets = self.make(6), torch.randn(4, IN_DIM), self.targets(4, 6)
-        expected = density(z).log_prob(targets)
+        exact = density(z).log_prob(targets)
         with torch.autocast("cpu", torch.bfloat16):
-            found = density(z).log_prob(targets)
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(found, expected)
+            outputs = density.readout(density.trunk(z))
+            q = density(z)
+        assert outputs.dtype == torch.bfloat16
+        expected = density.read(outputs.float()).log_prob(targets)
+        torch.testing.assert_close(q.log_prob(targets), expected)
+        torch.testing.assert_close(expected, exact, rtol=0.05, atol=0.1)
 
     def test_wrong_shapes_and_sizes_are_refused(self) -> None:
         with pytest.raises(ShapeError, match=rf"\(batch, {IN_DIM}\), got \(4, 3\)"):

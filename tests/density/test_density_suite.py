@@ -20,7 +20,7 @@ class Normalish(Density):
     def __init__(self, in_dim, dim, *, hidden=512, depth=2):
         super().__init__(in_dim, dim, outputs=dim, hidden=hidden, depth=depth)
 
-    def read(self, features):
+    def read(self, outputs):
         density = self
 
         class Broken(Independent):
@@ -30,7 +30,7 @@ class Normalish(Density):
             def sample(self, sample_shape=torch.Size()):  # noqa: B008
                 return self.mean + (super().sample(sample_shape) - self.mean) * density.sample_scale
 
-        return Broken(Normal(self.readout(features), 1.0, validate_args=False), 1, validate_args=False)
+        return Broken(Normal(outputs, 1.0, validate_args=False), 1, validate_args=False)
 
 
 def suite_of(**broken):
