@@ -82,11 +82,14 @@ class HubTokenizer:
                 folder, use_fast=True, local_files_only=True, trust_remote_code=False
             )
         self.pad = self._read.pad_token_id
-        marks = self._read("C", return_special_tokens_mask=True)["special_tokens_mask"]
+        marks = self._read("[C]", return_special_tokens_mask=True)["special_tokens_mask"]
         self.leading, self.trailing = marks.index(0), marks[::-1].index(0)
 
     def __call__(self, text: str) -> Tokens:
         """See :class:`Tokenizer`."""
         read = self._read(text, return_offsets_mapping=True, verbose=False)
-        pieces = zip(read["input_ids"], read["offset_mapping"], strict=True)
-        return Tokens(read["input_ids"], [text[a:b] for i, (a, b) in pieces if i == self._read.unk_token_id])
+        missed = list(text)
+        for i, (start, end) in zip(read["input_ids"], read["offset_mapping"], strict=True):
+            if i != self._read.unk_token_id:
+                missed[start:end] = " " * (end - start)
+        return Tokens(read["input_ids"], "".join(missed).split())  # some tokenizers drop what they do not know

@@ -78,6 +78,8 @@ class SmilesTransformer:
         except ImportError as error:
             raise MissingExtraError(error.name or "transformers", "transformers") from error
         options = _checked(card)
+        if options["model_type"]:
+            _config_class(card, options["model_type"])  # before looking for weights that nothing could load
         self._notation = _selfies() if options["notation"] == "selfies" else str
         weights = locate(card)
         files = {name: beside(card, weights, name, sha256) for name, sha256 in options["files"].items()}
@@ -142,7 +144,7 @@ class SmilesTransformer:
 
 
 def sub_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Positions of texts of about one length, at most :data:`SUB_BATCH` tokens when padded; empty texts are left out."""
+    """Positions of texts of about one length, at most :data:`SUB_BATCH` tokens when padded; without the empty ones."""
     rows: list[int] = []
     for i in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: lengths[i]):
         if rows and (len(rows) + 1) * lengths[i] > SUB_BATCH:
@@ -181,20 +183,23 @@ def _selfies() -> Callable[[str], str]:
         import selfies
     except ImportError as error:
         raise MissingExtraError(error.name or "selfies", "transformers") from error
-    return selfies.encoder
+
+    def encode(smiles: str) -> str:
+        try:
+            text: str = selfies.encoder(smiles)
+        except selfies.EncoderError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    return encode
 
 
 def _load(card: TeacherCard, weights: Path, config_file: Path, options: Mapping[str, Any]) -> Any:
-    from transformers import CONFIG_MAPPING, AutoModel
+    from transformers import AutoModel
 
     config = json.loads(config_file.read_text(encoding="utf-8"))
     kind = options["model_type"] or config.get("model_type", "")
-    if kind not in CONFIG_MAPPING:
-        raise CardError(
-            f"Teacher {card.name!r}: transformers has no model of type {kind!r}.",
-            "Models that bring code of their own (trust_remote_code) are not run.",
-        )
-    settings = CONFIG_MAPPING[kind].from_dict(config)
+    settings = _config_class(card, kind).from_dict(config)
     if options["layer"] > settings.num_hidden_layers:
         raise CardError(f"Teacher {card.name!r}: option layer: the network has only {settings.num_hidden_layers}.")
     settings.num_hidden_layers = layers = options["layer"] or settings.num_hidden_layers
@@ -210,6 +215,18 @@ def _load(card: TeacherCard, weights: Path, config_file: Path, options: Mapping[
         why = " ".join(str(error).split())[:400]
         raise WeightsError(f"Teacher {card.name!r}: {weights} does not hold the weights of a {kind}: {why}") from error
     return model.eval()
+
+
+def _config_class(card: TeacherCard, kind: str) -> Any:
+    from transformers import CONFIG_MAPPING
+
+    if kind not in CONFIG_MAPPING:
+        raise CardError(
+            f"Teacher {card.name!r}: transformers has no model of type {kind!r}, and code that comes with weights "
+            "(trust_remote_code) is never run.",
+            "Embed with the authors' code, and bring the vectors as a table.",
+        )
+    return CONFIG_MAPPING[kind]
 
 
 def _open(weights: Path) -> dict[str, Tensor]:
