@@ -2,41 +2,29 @@
 
 A network passes messages along the directed bonds (D-MPNN, arXiv:1904.01561) or the atoms, sums or averages its atoms,
 and normalises: that is the fingerprint, ``encoding(i=0)`` in chemprop. Its predictor, a few dense layers, follows.
-
-Checkpoints are pickles. They are opened with ``torch.load(weights_only=True)``: only the classes of :func:`_vocabulary`
-are made, losses, metrics and scalers are read as plain records, and a file that names anything else is refused.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from molmv.adapters.chemprop_checkpoint import Network, read_network
 from molmv.cards import TeacherCard
 from molmv.device import pick_device
-from molmv.errors import CardError, MissingExtraError, WeightsError
+from molmv.errors import CardError, MissingExtraError
 from molmv.weights import locate
 
 SUB_BATCH = 32
-# (width of an atom's features, of a bond's) -> chemprop's name of the featuriser. No two are alike, so that the weights
-# tell which one they were trained with.
-FEATURES = {(133, 14): "V1", (72, 14): "V2", (44, 14): "ORGANIC", (52, 2): "RIGR"}
 # Dative and other bonds in a SMILES: aromatic for cuik-molmaker, of no type for chemprop's own featuriser.
 OTHER_BONDS = re.compile(r"->|<-|[~$]")
-# What a checkpoint holds besides settings and weights and nothing here asks for: losses, metrics, scalers.
-_RECORDS = re.compile(r"(chemprop\.nn\.(metrics|transforms)|torchmetrics)\..*|torch\.nn\.modules\.linear\.Identity")
-_NOT_LOADED = ("metrics.", "predictor.criterion.", "predictor.output_transform.", "message_passing.graph_transform.")
-_SETTINGS = re.compile(r"(pytorch_)?lightning\..*\.AttributeDict")
 
 
 class ChempropMpnn:
@@ -75,9 +63,10 @@ class ChempropMpnn:
         self._networks = []
         for weights in card.weights.each:
             path = locate(replace(card, weights=weights))
-            network = _build(f"Teacher {card.name!r}: {path}", _read(card.name, path))
-            if not -network.layers <= self._layer < max(network.layers, 1):
-                limit = f"expected {-network.layers} to {network.layers - 1}" if network.layers else "has no predictor"
+            network = read_network(f"Teacher {card.name!r}: {path}", path)
+            layers = len(network.ffn)
+            if not -layers <= self._layer < max(layers, 1):
+                limit = f"expected {-layers} to {layers - 1}" if layers else "it has no predictor"
                 raise CardError(f"Teacher {card.name!r}: option layer: {limit}, found {self._layer}.")
             self._networks.append(network.to(self._device).eval())
         self.dim = self.embed_batch(["C"]).shape[1]
@@ -100,7 +89,7 @@ class ChempropMpnn:
 
     def _embed(self, smiles: Sequence[str]) -> np.ndarray:
         graphs = {network.features: self._graphs(smiles, network.features) for network in self._networks}
-        parts = [network(graphs[network.features], self._layer) for network in self._networks]
+        parts = [encode(network, graphs[network.features], self._layer) for network in self._networks]
         return torch.cat(parts, dim=1).cpu().numpy()
 
     def _graphs(self, smiles: Sequence[str], features: str) -> Any:
@@ -128,137 +117,10 @@ def _by_rdkit(smiles: Sequence[str], features: str, add_h: bool) -> Any:
     return BatchMolGraph([featurise(make_mol(text, add_h=add_h)) for text in smiles])
 
 
-class _Record:
-    """Stands for an object of a checkpoint that is not made."""
-
-    def __new__(cls, *_: Any) -> _Record:
-        return super().__new__(cls)
-
-
-def _vocabulary() -> dict[str, Any]:
-    """The classes that a checkpoint may make, by their full names: parts of a network with one vector a molecule."""
-    from chemprop.nn import (
-        AggregationRegistry,
-        AtomMessagePassing,
-        AttentiveAggregation,
-        BondMessagePassing,
-        PredictorRegistry,
-    )
-    from chemprop.nn.utils import Activation
-
-    parts = {AtomMessagePassing, BondMessagePassing, Activation, AttentiveAggregation}
-    parts |= {*AggregationRegistry.values(), *PredictorRegistry.values()}
-    parts |= {nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.ELU, nn.SELU}
-    return {f"{part.__module__}.{part.__qualname__}": part for part in parts}
-
-
-def _read(name: str, path: Path) -> Mapping[str, Any]:
-    """The settings and tensors of a checkpoint; nothing but the vocabulary is made.
-
-    Raises:
-        WeightsError: it names something else, or is no checkpoint.
-    """
-    known, other = _vocabulary(), []
-    try:
-        for found in torch.serialization.get_unsafe_globals_in_checkpoint(path):
-            if _RECORDS.fullmatch(found):
-                known[found] = _Record
-            elif _SETTINGS.fullmatch(found):
-                known[found] = OrderedDict  # the only class of settings that weights_only fills
-            elif found not in known:
-                other.append(found)
-        if other:
-            raise WeightsError(
-                f"Teacher {name!r}: {path} is not opened, because it holds {', '.join(sorted(other))}.",
-                "Expected a chemprop 2.1+ network of one molecule; "
-                "`chemprop convert` makes one of an older file, which it unpickles: do so only if you trust it.",
-            )
-        with torch.serialization.safe_globals([(part, full) for full, part in known.items()]):
-            content = torch.load(path, weights_only=True, map_location="cpu")
-        return {key: content[key] for key in ("hyper_parameters", "state_dict")}
-    except WeightsError:
-        raise
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise WeightsError(f"Teacher {name!r}: {path} is no checkpoint of chemprop: {why}") from error
-
-
-def _build(where: str, content: Mapping[str, Any]) -> _Network:
-    """The network of a checkpoint.
-
-    Args:
-        where: which teacher and file, for messages.
-        content: ``hyper_parameters`` and ``state_dict``, of a whole network or of a bare message-passing block.
-
-    Raises:
-        WeightsError: it needs inputs that a SMILES does not give, or settings and weights do not fit.
-    """
-    from chemprop.conf import DEFAULT_ATOM_FDIM, DEFAULT_BOND_FDIM, DEFAULT_HIDDEN_DIM
-    from chemprop.nn import BondMessagePassing, MeanAggregation
-
-    settings, weights = content["hyper_parameters"], content["state_dict"]
-    try:
-        if "message_passing" not in settings:
-            widths = {"d_v": DEFAULT_ATOM_FDIM, "d_e": DEFAULT_BOND_FDIM, "d_h": DEFAULT_HIDDEN_DIM}
-            block = {"cls": BondMessagePassing, **widths, **settings}
-            settings = {"message_passing": block, "agg": {"cls": MeanAggregation}}
-            weights = {f"message_passing.{key}": value for key, value in weights.items()}
-        _refuse_extra_inputs(where, settings)
-        network = _Network(settings)
-        network.load_state_dict({key: value for key, value in weights.items() if not key.startswith(_NOT_LOADED)})
-    except WeightsError:
-        raise
-    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise WeightsError(f"{where}: its settings and weights make no chemprop network: {why}") from error
-    return network
-
-
-def _refuse_extra_inputs(where: str, settings: Mapping[str, Any]) -> None:
-    block = settings["message_passing"]
-    widths, descriptors = (block["d_v"], block["d_e"]), block.get("d_vd") or 0
-    needs = []
-    if widths not in FEATURES:
-        expected = ", ".join(f"{v} and {e}" for v, e in FEATURES)
-        needs.append(f"{widths[0]} features an atom and {widths[1]} a bond, not {expected}")
-    if descriptors:
-        needs.append(f"{descriptors} descriptors of each atom")
-    if "predictor" in settings and (more := settings["predictor"]["input_dim"] - block["d_h"] - descriptors):
-        needs.append(f"{more} descriptors of each molecule")
-    if needs:
-        raise WeightsError(f"{where} was trained with inputs that are not in a SMILES: {'; '.join(needs)}.")
-
-
-class _Network(nn.Module):
-    """Names of its parameters are those of chemprop's ``MPNN``; ``predictor`` without what follows its dense layers.
-
-    Attributes:
-        features: which featuriser it was trained with, see :data:`FEATURES`.
-        layers: dense layers of its predictor; 0 without one.
-    """
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__()
-        block = {**settings["message_passing"], "graph_transform": None, "V_d_transform": None}
-        self.features = FEATURES[block["d_v"], block["d_e"]]
-        self.message_passing = _made(block)
-        self.agg = _made(settings["agg"])
-        self.bn = nn.BatchNorm1d(self.message_passing.output_dim) if settings.get("batch_norm") else nn.Identity()
-        self.predictor = nn.Module()
-        self.layers = 0
-        if "predictor" in settings:
-            made = _made({**settings["predictor"], "criterion": None, "output_transform": None, "task_weights": None})
-            self.predictor.ffn = made.ffn
-            self.layers = len(made.ffn)
-
-    def forward(self, graph: Any, layer: int) -> Tensor:
-        """Vectors ``(molecules, width)``."""
-        h = self.bn(self.agg(pass_messages(self.message_passing, graph), graph.batch))
-        return self.predictor.ffn[:layer](h) if layer else h
-
-
-def _made(settings: Mapping[str, Any]) -> Any:
-    return settings["cls"](**{key: value for key, value in settings.items() if key != "cls"})
+def encode(network: Network, graph: Any, layer: int) -> Tensor:
+    """Vectors ``(molecules, width)``, chemprop's ``MPNN.encoding(graph, i=layer)``."""
+    h = network.bn(network.agg(pass_messages(network.message_passing, graph), graph.batch))
+    return network.ffn[:layer](h) if layer else h
 
 
 def pass_messages(block: Any, graph: Any) -> Tensor:

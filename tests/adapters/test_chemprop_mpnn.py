@@ -294,9 +294,9 @@ REFUSED = {
     atoms_and_bonds: "is not opened, because it holds .*MABBondMessagePassing",
     version_1: "is not opened, because it holds argparse.Namespace",
     harmful: r"is not opened, because it holds posix\.mkdir",
-    other_model: "is no checkpoint of chemprop: KeyError: 'hyper_parameters'",
-    not_torch: "is no checkpoint of chemprop",
-    cut_weights: r"make no chemprop network: .*Missing key.*message_passing\.W_h\.weight",
+    other_model: "holds no network of chemprop: KeyError: 'hyper_parameters'",
+    not_torch: "holds no network of chemprop",
+    cut_weights: r"holds no network of chemprop: .*Missing key.*message_passing\.W_h\.weight",
 }
 
 
@@ -324,7 +324,7 @@ def test_impossible_options_are_refused(options: str, message: str, tmp_path: Pa
 
 def test_a_bare_block_has_no_layers(tmp_path: Path) -> None:
     torch.save({"hyper_parameters": {}, "state_dict": network(d_h=300).message_passing.state_dict()}, tmp_path / "b.pt")
-    with pytest.raises(CardError, match="option layer: has no predictor, found 1"):
+    with pytest.raises(CardError, match="option layer: it has no predictor, found 1"):
         load_teacher(card(tmp_path, ["b.pt"], "layer = 1"), device="cpu")
     assert load_teacher(card(tmp_path, ["b.pt"]), device="cpu").dim == 300
 
