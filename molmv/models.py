@@ -41,7 +41,7 @@ def load_teacher(name: str, device: str = "auto") -> Teacher:
 
 
 def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int | None = None) -> Student:
-    """A released student by name, or any checkpoint folder.
+    """A released student by name, or any checkpoint folder, or the folder of the run that holds one.
 
     Raises:
         UnknownNameError: neither a student's name nor a folder.
@@ -57,6 +57,9 @@ def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int
             f"{str(name_or_path)!r} is neither a released student nor a folder.",
             f"Released students: {', '.join(student_names()) or 'none'}.",
         )
+    inside = path / "student"
+    if not (path / "config.json").exists() and (inside / "config.json").exists():
+        path = inside
     return Student.load(path, device=device, batch_size=batch_size)
 
 

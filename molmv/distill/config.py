@@ -108,6 +108,19 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class InformationConfig:
+    """The estimate of what the student holds of each teacher, in nats, at the end (:mod:`molmv.distill.information`).
+
+    Attributes:
+        rows: held-out rows to make it of, at most; 0 = leave it out. Without 100 of them it is left out too.
+        components: of a teacher, at most.
+    """
+
+    rows: int = 2000
+    components: int = 32
+
+
+@dataclass(frozen=True)
 class TrackingConfig:
     """Where to log.
 
@@ -130,7 +143,7 @@ class DistillConfig:
         name: of the student.
         output: folder of the run: checkpoints, log, the student.
         teachers: names of the stores to learn from.
-        data, loss, train, tracking: see their classes.
+        data, loss, train, information, tracking: see their classes.
         student: ``kind`` and the fields of its config, e.g. of :class:`molmv.student.gine.GineConfig`.
         seed: of initialisation and shuffling.
     """
@@ -142,6 +155,7 @@ class DistillConfig:
     train: TrainConfig
     student: Mapping[str, Any] = field(default_factory=lambda: {"kind": "gine"})
     loss: LossConfig = LossConfig()
+    information: InformationConfig = InformationConfig()
     tracking: TrackingConfig = TrackingConfig()
     seed: int = 0
 
@@ -153,7 +167,7 @@ class DistillConfig:
     def digest(self) -> str:
         """SHA-256 of what decides the result; a resumed run must have the same."""
         decisive = self.as_dict()
-        for name in ("tracking", "output"):
+        for name in ("tracking", "information", "output"):
             decisive.pop(name)
         for name in ("device", "threads", "validate_every", "checkpoint_every"):
             decisive["train"].pop(name)
@@ -174,8 +188,17 @@ def read_config(path: Path) -> DistillConfig:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     if isinstance(table.get("loss"), dict):
         table["loss"] = _with_preset(table["loss"], str(path))
-    config: DistillConfig = _build(DistillConfig, table, str(path))
-    _check_values(config, str(path))
+    return config_of(table, str(path))
+
+
+def config_of(table: Mapping[str, Any], where: str) -> DistillConfig:
+    """Validate the tables of a config, as read from TOML or made by :meth:`DistillConfig.as_dict`.
+
+    Raises:
+        ConfigError: unknown or missing key, wrong type, impossible value; ``where`` and the key are named.
+    """
+    config: DistillConfig = _build(DistillConfig, table, where)
+    _check_values(config, where)
     return config
 
 
@@ -245,6 +268,8 @@ def _check_values(config: DistillConfig, where: str) -> None:
         (train.threads >= 0, "train.threads", "0 or more"),
         (train.validate_every > 0, "train.validate_every", "more than 0"),
         (train.checkpoint_every > 0, "train.checkpoint_every", "more than 0"),
+        (config.information.rows >= 0, "information.rows", "0 or more"),
+        (config.information.components > 0, "information.components", "more than 0"),
         (0 < data.held_out < 1, "data.held_out", "between 0 and 1"),
         (data.rows >= 0, "data.rows", "0 or more"),
         (loss.objective in ("nll", *DENSITIES), "loss.objective", f"one of nll, {', '.join(DENSITIES)}"),

@@ -10,6 +10,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from molmv.density.floor import near_floor
 from molmv.distill.config import TrainConfig
 from molmv.distill.data import Batch
 from molmv.loss import MajorityVoteLoss
@@ -69,7 +70,7 @@ class DistillModule(lightning.LightningModule):
         self._squares = {}
 
     def validation_step(self, batch: Batch, step: int) -> None:
-        """Negative log-likelihood of each teacher, and the sums that R² needs."""
+        """Negative log-likelihood of each teacher, share of its variances near the floor, and the sums R² needs."""
         z = self.student(batch.inputs)
         targets = self.targets(batch)
         out = self.loss(z, targets, batch.present)
@@ -80,8 +81,11 @@ class DistillModule(lightning.LightningModule):
             if not present.any():
                 continue
             self.log(f"held_out/nll/{name}", out.per_dimension[name], batch_size=int(out.rows[name]))
-            mean = self.loss.predict(name, z.float()).mean
-            error = (target - mean)[present].double().square().sum(0)
+            q = self.loss.predict(name, z.float())
+            if (near := near_floor(q)) is not None:
+                share = near[present].float().mean()
+                self.log(f"held_out/at_floor/{name}", share, batch_size=int(out.rows[name]))
+            error = (target - q.mean)[present].double().square().sum(0)
             values = target[present].double()
             sums = torch.stack([error, values.sum(0), values.square().sum(0), torch.full_like(error, len(values))])
             self._squares[name] = self._squares.get(name, 0) + sums

@@ -20,18 +20,19 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
-from safetensors.torch import save_file
 
 from molmv.density import DENSITIES
 from molmv.device import multiplies_bfloat16, pick_device
 from molmv.distill.config import DistillConfig
 from molmv.distill.data import DistillData, fit_standardiser, open_stores, split_rows
+from molmv.distill.information import TeacherInformation, held_out_information, save_information
 from molmv.distill.module import DistillModule
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import ConfigError, InputError, OutputError, StoreError
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.student import StudentKind
 from molmv.student.checkpoint import CONFIG, Checkpoint, save_checkpoint
+from molmv.student.heads import save_heads
 
 CHECKPOINTS, STUDENT = "checkpoints", "student"
 # Lightning's news of itself, and advice that does not hold here: batches are slices of arrays in memory, which more
@@ -69,8 +70,9 @@ def distill(
 ) -> Path:
     """Train a student on the stores of its teachers.
 
-    The run's folder gets ``checkpoints/``, ``log/`` (CSV), ``heads.safetensors`` (loss heads and standardisers),
-    ``summary.json`` (final held-out numbers) and ``student/``, which ``molmv featurize --model`` takes.
+    The run's folder gets ``checkpoints/``, ``log/`` (CSV), ``heads.json`` and ``heads.safetensors`` (loss heads and
+    standardisers), ``summary.json`` (final held-out numbers), ``information.json`` (nats held of each teacher) and
+    ``student/``, which ``molmv featurize --model`` takes.
 
     Args:
         config: see :func:`molmv.distill.config.read_config`.
@@ -103,9 +105,9 @@ def distill(
     student = StudentKind.of(config.student)
     network = student.make()
     stores = open_stores(Path(config.data.stores), config.teachers)
-    _check_corpus(Path(config.data.corpus), stores)
+    check_corpus(Path(config.data.corpus), stores)
     inputs = student.read_corpus(Path(config.data.corpus))
-    rows = _usable_rows(inputs.usable, stores, config)
+    rows = usable_rows(inputs.usable, stores, config)
     split = split_rows(rows, config.data.held_out, config.seed)
     if len(split.train) < config.train.batch_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is more than the {len(split.train)} rows.")
@@ -117,6 +119,13 @@ def distill(
     with _plain_interrupts():
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
         (final,) = trainer.validate(module, data, verbose=False)
+    information = (
+        held_out_information(network, inputs, stores, split, **vars(config.information), seed=config.seed)
+        if config.information.rows
+        else {}
+    )
+    _log_information(trainer, output, information)
+    final |= {f"held_out/information/{name}": found.information.nats for name, found in information.items()}
     return _export(config, output, module, student, stores, split.train, final)
 
 
@@ -133,7 +142,7 @@ def _plain_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt from end
 
 
-def _check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
+def check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
     """Refuse a corpus that is not, byte for byte, the file that the stores were embedded from."""
     try:
         with path.open("rb") as file:
@@ -149,7 +158,7 @@ def _check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
             )
 
 
-def _usable_rows(usable: np.ndarray, stores: dict[str, EmbeddingStore], config: DistillConfig) -> np.ndarray:
+def usable_rows(usable: np.ndarray, stores: dict[str, EmbeddingStore], config: DistillConfig) -> np.ndarray:
     """Rows with an input that at least one teacher knows."""
     for store in stores.values():
         if len(store) != len(usable):
@@ -223,6 +232,17 @@ def _trainer(
     )
 
 
+def _log_information(trainer: lightning.Trainer, output: Path, found: dict[str, TeacherInformation]) -> None:
+    """Into every log, and into ``information.json``."""
+    if not found:
+        return
+    save_information(found, output)
+    nats = {f"held_out/information/{name}": one.information.nats for name, one in found.items()}
+    for logger in trainer.loggers:
+        logger.log_metrics(nats, step=trainer.global_step)
+        logger.save()
+
+
 def _newest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that is whole; a later one that was cut off or damaged is passed over with a warning."""
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
@@ -264,8 +284,8 @@ def _export(
     }
     sizes = dict(vars(module.student.config))  # the defaults of this version included
     checkpoint = Checkpoint(config.name, student.kind, sizes, provenance, module.student.state_dict())
-    save_checkpoint(checkpoint, output / STUDENT)
-    heads = {**module.loss.state_dict(prefix="loss."), **module.standardisers.state_dict(prefix="standardisers.")}
-    save_file({k: v.contiguous().cpu() for k, v in heads.items()}, output / "heads.safetensors")
+    digest = save_checkpoint(checkpoint, output / STUDENT)
+    standardisers = dict(zip(module.names, module.standardisers, strict=True))
+    save_heads(output, module.loss, standardisers, digest)  # type: ignore[arg-type]
     (output / "summary.json").write_text(json.dumps(provenance["held_out"], indent=1) + "\n")
     return output / STUDENT

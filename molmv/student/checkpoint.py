@@ -44,8 +44,8 @@ class Checkpoint:
     digest: str = ""
 
 
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write both files; the config last, so that a folder with a config is whole."""
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
+    """Write both files; the config last, so that a folder with a config is whole. Returns the weights' digest."""
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,8 +54,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(data)
     content = {"format": FORMAT, **{name: getattr(checkpoint, name) for name in _STORED}}
     content["digest"] = hashlib.sha256(data).hexdigest()
-    content["config_digest"] = _config_digest(content)
+    content["config_digest"] = config_digest(content)
     (folder / CONFIG).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    digest: str = content["digest"]
+    return digest
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -79,7 +81,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{config_path} is damaged: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{config_path}: expected checkpoint format {FORMAT}.", "Update molmv.")
-    if content.pop("config_digest", None) != _config_digest(content):
+    if content.pop("config_digest", None) != config_digest(content):
         raise CheckpointError(f"{config_path} was changed: its hash does not match.", "Fetch it again.")
     found = hashlib.sha256(data).hexdigest()
     if found != content.get("digest"):
@@ -97,6 +99,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(**{name: content[name] for name in _STORED}, weights=weights)
 
 
-def _config_digest(content: Mapping[str, Any]) -> str:
+def config_digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON object without its key ``config_digest``."""
     kept = {k: v for k, v in content.items() if k != "config_digest"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

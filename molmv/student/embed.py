@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from molmv.graphs import Graphs, featurise
 from molmv.rows import Rows
 from molmv.student.checkpoint import Checkpoint, load_checkpoint
 from molmv.student.gine import graph_tensors, make_encoder
+from molmv.student.heads import SPEC, Heads, TeacherPrediction, find_heads
 
 DEFAULT_BATCH = 64  # on a CPU larger batches fall out of the cache
 # Atoms in one forward pass, so that a batch of macrocycles does not need more memory than one of fragments.
@@ -30,13 +32,20 @@ class Student:
         checkpoint: see :func:`molmv.student.checkpoint.load_checkpoint`.
         device: ``cpu``, ``cuda`` or ``auto``.
         batch_size: molecules in one forward pass; changes speed, never results beyond rounding.
+        folder: where it is from; its heads are looked for there and in the run's folder around it.
 
     Raises:
         CheckpointError: sizes and weights that do not fit together, or a kind of student that this version lacks.
         InputError: an impossible batch size, or a device that is not there.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto", batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        batch_size: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
         if checkpoint.kind != "gine":
             raise CheckpointError(f"Student {checkpoint.name!r} is a {checkpoint.kind!r}; this version knows 'gine'.")
         if batch_size is not None and batch_size < 1:
@@ -51,6 +60,7 @@ class Student:
         self.batch_size = batch_size or DEFAULT_BATCH
         self.name, self.dim, self.digest = checkpoint.name, self.encoder.config.embedding, checkpoint.digest
         self.provenance: dict[str, Any] = dict(checkpoint.provenance)
+        self.folder = folder
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", batch_size: int | None = None) -> Student:
@@ -59,7 +69,7 @@ class Student:
         Raises:
             CheckpointError: see :func:`molmv.student.checkpoint.load_checkpoint`.
         """
-        return cls(load_checkpoint(Path(folder)), device, batch_size)
+        return cls(load_checkpoint(Path(folder)), device, batch_size, Path(folder))
 
     def screen(self, values: Sequence[Any], problems: dict[int, str] | None = None) -> Rows:
         """See :func:`molmv.molecules.screen`."""
@@ -74,6 +84,54 @@ class Student:
                 tensors = graph_tensors(graphs.batch(batch)).to(self.device)
                 out[batch] = self.encoder(tensors).float().cpu().numpy()
         return out
+
+    @cached_property
+    def heads(self) -> Heads:
+        """What it learnt to expect of its teachers; opened when first used, and kept on the CPU.
+
+        Raises:
+            CheckpointError: it has none (a released student is shipped without), or they are damaged or another's.
+        """
+        folder = find_heads(self.folder) if self.folder else None
+        if folder is None:
+            raise CheckpointError(
+                f"Student {self.name!r} has no heads: there is no {SPEC} in {self.folder} or the folder around it.",
+                "They stay in the folder of the run that trained them: load RUN/student, or copy both files beside it.",
+            )
+        return Heads(folder, self.digest)
+
+    def predict_teacher(self, teacher: str, smiles: Sequence[Any]) -> TeacherPrediction:
+        """What a teacher would say of some molecules, expected value and standard deviation, in its own units.
+
+        Args:
+            teacher: one of ``self.heads.teachers``.
+            smiles: row i of the result is molecule i; a refused row is NaN.
+
+        Raises:
+            CheckpointError: see :attr:`heads`.
+            UnknownNameError: there is no head for that teacher.
+        """
+        self.heads.check_teacher(teacher)
+        rows = self.screen(smiles)
+        z = torch.from_numpy(self.embed(rows))
+        mean, sd = (values.numpy() for values in self.heads.predict(teacher, z))
+        mean[~rows.valid] = sd[~rows.valid] = np.nan  # a column that is always the same needs no embedding
+        return TeacherPrediction(mean, sd, rows.status, rows.reason)
+
+    def uncertainty(self, embeddings: Float32[np.ndarray, "n dim"]) -> Float32[np.ndarray, " n"]:
+        """Share of its teachers' variance that it expects not to know; NaN where the embedding is.
+
+        See :meth:`molmv.student.heads.Heads.uncertainty` for the formula.
+
+        Args:
+            embeddings: as :meth:`embed` gives them.
+
+        Raises:
+            CheckpointError: see :attr:`heads`.
+            ConfigError: no head predicts the variance of a continuous teacher.
+        """
+        shares: np.ndarray = self.heads.uncertainty(torch.from_numpy(np.asarray(embeddings, np.float32))).numpy()
+        return shares
 
     def _batches(self, graphs: Graphs) -> Iterator[np.ndarray]:
         """Rows with a graph, smallest first, so that a batch holds molecules of one size."""

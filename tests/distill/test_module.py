@@ -79,6 +79,19 @@ def test_one_row_has_no_r2(world: World):
     assert not {name for name in found if "r2" in name}
 
 
+def test_share_of_variances_at_the_floor(world: World):
+    """Of the continuous teacher only; half of its dimensions are made certain."""
+    stores = open_stores(world.stores, list(TEACHERS))
+    module = make_module(world, stores)
+    batches = Batches(read_corpus(world.corpus), stores, np.flatnonzero(world.rows.valid), 7, None)
+    assert held_out(module, batches)["held_out/at_floor/real"] == 0
+    with torch.no_grad():
+        module.loss.head("real").readout.bias[-5:] = -50.0
+    found = held_out(module, batches)
+    assert found["held_out/at_floor/real"] == pytest.approx(0.5)
+    assert not {name for name in found if "at_floor" in name} - {"held_out/at_floor/real"}
+
+
 def test_learning_rate_warms_up_and_decays(world: World):
     module = make_module(world, open_stores(world.stores, list(TEACHERS)), steps=100)
     found = module.configure_optimizers()
