@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from molmv.distill import distill
+    from molmv.evaluate import evaluate
     from molmv.featurizing import featurize
     from molmv.loss import MajorityVoteLoss
     from molmv.models import list_teachers, load_embedder, load_student, load_teacher
+    from molmv.predicting import fit, load_predictor
     from molmv.results import EmbeddingResult, load_embeddings
 
     __version__: str
@@ -17,10 +19,13 @@ __all__ = [
     "MajorityVoteLoss",
     "__version__",
     "distill",
+    "evaluate",
     "featurize",
+    "fit",
     "list_teachers",
     "load_embedder",
     "load_embeddings",
+    "load_predictor",
     "load_student",
     "load_teacher",
 ]
@@ -29,10 +34,13 @@ _HOMES = {
     "EmbeddingResult": "molmv.results",
     "MajorityVoteLoss": "molmv.loss",
     "distill": "molmv.distill",
+    "evaluate": "molmv.evaluate",
     "featurize": "molmv.featurizing",
+    "fit": "molmv.predicting",
     "list_teachers": "molmv.models",
     "load_embedder": "molmv.models",
     "load_embeddings": "molmv.results",
+    "load_predictor": "molmv.predicting",
     "load_student": "molmv.models",
     "load_teacher": "molmv.models",
 }

@@ -20,6 +20,7 @@ _VERBS = {
     "featurize": "molmv.cli.featurize:featurize",
     "teachers": "molmv.cli.teachers:app",
     "distill": "molmv.cli.distill:distill",
+    "evaluate": "molmv.cli.evaluate:evaluate",
     "information": "molmv.cli.information:information",
     "fit": "molmv.cli.fit:fit",
     "predict": "molmv.cli.predict:predict",

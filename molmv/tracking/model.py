@@ -6,11 +6,11 @@ from code"): nothing is pickled, so that loading it needs trust in molmv alone.
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from molmv.tracking.versions import requirements
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,8 +25,6 @@ COLUMNS = {
     "in_domain": "boolean",
     "similarity": "double",
 }
-# What a machine that serves the model needs; the versions are those it was fitted with.
-_NEEDED = ("molmv", "mlflow", "numpy", "pandas", "rdkit", "scikit-fingerprints", "torch")
 
 
 def save_model(predictor: Path, path: Path, **identity: Any) -> None:
@@ -73,20 +71,3 @@ def log_model(client: MlflowClient, experiment: str, run_id: str, predictor: Pat
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     return str(logged.model_id)
-
-
-def requirements() -> list[str]:
-    """Pip requirements, pinned to what is installed here."""
-    found = []
-    for name in _NEEDED:
-        try:
-            found.append(f"{name}=={version(name).partition('+')[0]}")
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def environment() -> dict[str, str]:
-    """Versions of Python and of what decides a prediction."""
-    pins = dict(line.split("==") for line in requirements())
-    return {"python": ".".join(map(str, sys.version_info[:3])), "platform": sys.platform, **pins}

@@ -15,7 +15,8 @@ class PredictorModel(PythonModel):  # type: ignore[misc]
         """Load the predictor that lies beside this script."""
         self.predictor = molmv.load_predictor(context.artifacts["predictor"])
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+    # Without annotations: MLflow would take them for the signature, which is given.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Predict for the column ``smiles`` of a data frame."""
         frame = self.predictor.predict(list(model_input["smiles"])).to_frame()
         return frame.drop(columns=["row", "smiles"])

@@ -12,10 +12,11 @@ from typing import Any
 LOCAL = "mlruns.db"
 # What talks while a store is used; what matters is raised, or warned of here.
 _LOGGERS = ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow", "urllib3.connectionpool")
-# A server that is down is given up after seconds, not minutes; and its links do not belong on stdout.
+# A server that is down is given up after seconds, not minutes; its links and bars do not belong on the screen.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
