@@ -1,7 +1,7 @@
 """Teacher cards: what a teacher is, where its weights come from, and what it was trained on.
 
 One TOML file each, in ``teachers/`` (in the wheel: ``molmv/teachers/``). ``skfp:NAME`` and ``skfp:NAME-count`` name
-any fingerprint of scikit-fingerprints without a card of its own.
+any fingerprint of scikit-fingerprints without a card of its own, ``deepchem:NAME`` any featurizer of DeepChem.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ _REAL_FINGERPRINTS = """
 Autocorr BCUT2D ElectroShape ERG EState GETAWAY MAGPIE Mordred MORSE RDF RDKit2DDescriptors USR USRCAT VSA WHIM
 """.split()
 _COUNT_FINGERPRINTS = ["MQNs"]
+# Featurizers of DeepChem that give bits.
+_DEEPCHEM_BITS = ["CircularFingerprint", "MACCSKeysFingerprint"]
 _TYPES = {
     "str": (str, "a string"),
     "int": (int, "a whole number"),
@@ -153,7 +155,7 @@ def card_names() -> tuple[str, ...]:
 
 
 def load_card(name: str) -> TeacherCard:
-    """The card of that name, of a ``.toml`` file, or of any fingerprint as ``skfp:NAME[-count]``.
+    """The card of that name, of a ``.toml`` file, of a fingerprint (``skfp:NAME[-count]``), of ``deepchem:FEATURIZER``.
 
     Raises:
         UnknownNameError: no such card; suggests the nearest.
@@ -161,6 +163,8 @@ def load_card(name: str) -> TeacherCard:
     """
     if name.startswith("skfp:"):
         return _fingerprint_card(name)
+    if name.startswith("deepchem:"):
+        return _deepchem_card(name)
     path = Path(name) if name.endswith(".toml") else card_folder() / f"{name}.toml"
     if not name.endswith(".toml") and name not in card_names():
         near = difflib.get_close_matches(name, card_names(), n=1)
@@ -285,4 +289,22 @@ def _fingerprint_card(name: str) -> TeacherCard:
         description=f"{fingerprint} of scikit-fingerprints",
         extra="fingerprints",
         options={"fingerprint": fingerprint, **({"count": True} if count else {})},
+    )
+
+
+def _deepchem_card(name: str) -> TeacherCard:
+    """A card for any featurizer of DeepChem, with its default arguments: ``deepchem:CircularFingerprint``."""
+    featurizer = name.removeprefix("deepchem:")
+    bits = featurizer in _DEEPCHEM_BITS
+    return TeacherCard(
+        name=name,
+        modality="molecule",
+        adapter="deepchem_model",
+        dim=0,
+        likelihood="bernoulli" if bits else "gaussian",
+        encoding="" if bits else "float32",
+        provenance=Provenance("MIT", (), (), homepage="https://deepchem.io"),
+        description=f"{featurizer} of DeepChem",
+        extra="deepchem",
+        options={"featurizer": featurizer},
     )
