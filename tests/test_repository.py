@@ -143,6 +143,8 @@ def test_wheel_holds_cards_and_students(tmp_path: Path):
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     assert {f"molmv/teachers/{card.name}" for card in CARDS} <= names
+    references = [path.name for path in (ROOT / "teachers" / "reference").iterdir()]
+    assert {f"molmv/teachers/reference/{name}" for name in references} <= names
     assert {f"molmv/students/{student.name}/model.safetensors" for student in STUDENTS} <= names
     assert {"molmv/py.typed", "molmv/errors.py"} <= names
     assert not [name for name in names if name.startswith(("tests/", "examples/", "teachers/"))]
