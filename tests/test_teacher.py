@@ -10,7 +10,7 @@ from molmv.cards import Provenance, TeacherCard, load_card
 from molmv.embedder import Embedder
 from molmv.errors import CardError, TeacherError
 from molmv.molecules import keys
-from molmv.rows import EMPTY, ERROR, INVALID, OK, Rows
+from molmv.rows import EMPTY, ERROR, INVALID, OK, TRUNCATED, Rows
 from molmv.teacher import Teacher
 
 SMILES = ["CCO", "CC(", "c1ccccc1", "", "CCN", "CCF"]
@@ -34,6 +34,28 @@ def test_a_function_is_a_teacher():
     np.testing.assert_array_equal(found, [[3, 2], [nan, nan], [8, 0], [nan, nan], [3, 2], [3, 2]])
     assert found.dtype == np.float32
     assert rows.status == [OK, INVALID, OK, EMPTY, OK, OK]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 256])
+def test_remarks_mark_rows_with_a_vector_and_explain_those_without(batch_size: int):
+    class Adapter:
+        dim = 2
+
+        def embed_batch(self, inputs: Sequence[str]) -> np.ndarray:
+            return np.where([[s == "CCF"] for s in inputs], np.nan, lengths(inputs))
+
+        def remarks(self, inputs: Sequence[str]) -> dict[int, str]:
+            said = {"c1ccccc1": "the end is missing", "CCF": "no fluorine"}
+            return {i: said[s] for i, s in enumerate(inputs) if s in said}
+
+    card = Teacher.from_callable(lengths, 2, "toy").card
+    teacher = Teacher(card, Adapter(), batch_size)
+    rows = teacher.screen(["CCO", "CC(", "c1ccccc1", "", "CCN", "FCC"])
+    found, hashes = teacher.embed_with_keys(rows)
+    assert rows.status == [OK, INVALID, TRUNCATED, EMPTY, OK, ERROR]
+    assert (rows.reason[2], rows.reason[5]) == ("toy: the end is missing", "toy: no fluorine")
+    assert rows.valid.tolist() == np.isfinite(found).all(axis=1).tolist() == (hashes != 0).tolist()
+    assert rows.valid.tolist() == [True, False, True, False, True, False]
 
 
 @pytest.mark.parametrize(("canonicalise", "given"), [(True, ["CCO", "CCO"]), (False, ["OCC", "C(O)C"])])

