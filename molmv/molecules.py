@@ -176,6 +176,15 @@ def skeletons(smiles: Sequence[str]) -> list[str]:
     return found
 
 
+def without_stereo(smiles: Sequence[str]) -> list[str]:
+    """Canonical SMILES of the same molecules without stereochemistry; ``""`` where one does not parse."""
+    from rdkit import Chem
+
+    with quiet():
+        mols = [Chem.MolFromSmiles(text) if text else None for text in smiles]
+    return ["" if mol is None else Chem.CanonSmiles(Chem.MolToSmiles(mol, isomericSmiles=False)) for mol in mols]
+
+
 def weights(smiles: Sequence[str]) -> Float64[np.ndarray, " n"]:
     """Average molecular weights in Da; NaN where a SMILES does not parse."""
     from rdkit import Chem

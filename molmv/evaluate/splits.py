@@ -24,7 +24,7 @@ KINDS = ("scaffold", "random")
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to fit on, rows to score on, sorted, no row in both.
+    """Rows to fit on, rows to score on, no row in both; sorted, unless the split is another program's.
 
     Attributes:
         train: positions of the training rows.
@@ -140,7 +140,8 @@ def tdc_scaffold_split(smiles: Sequence[str], seed: int = 42, shares: tuple[floa
             validation += rows
         else:
             test += rows
-    return make_split(train, test, validation)
+    # In the order of the scaffolds: TDC's tables come so, and folds cut without shuffling depend on it.
+    return Split(*(np.array(part, dtype=np.int64) for part in (train, test, validation)))
 
 
 def _rows_wanted(n: int, test: float) -> int:

@@ -1,0 +1,87 @@
+"""Embeddings of molecules, computed once for each model: the key is the model's digest and the canonical SMILES.
+
+One folder a model under ``MOLMV_HOME/evaluate/``, with parts of at most :data:`PART` molecules. A run that stops loses
+one part. An embedder is given the canonical SMILES, so that its vector is the same wherever the molecule comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float32
+
+from molmv import molecules
+from molmv.atomic import replacing
+from molmv.embedder import Embedder
+from molmv.evaluate.sources import home
+
+PART = 2048
+
+
+class EmbeddingCache:
+    """The vectors of one model.
+
+    Args:
+        embedder: the model.
+        folder: where its parts are kept; by default under ``MOLMV_HOME``.
+    """
+
+    def __init__(self, embedder: Embedder, folder: Path | None = None) -> None:
+        self.embedder = embedder
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(embedder.name).name)
+        self.folder = (folder or home() / "evaluate") / f"{safe}-{embedder.digest[:16]}"
+
+    def vectors(
+        self, canonical: Sequence[str], progress: Callable[[int], None] = lambda rows: None
+    ) -> Float32[np.ndarray, "n dim"]:
+        """Vectors in the order of the molecules; NaN where the model refuses one.
+
+        Args:
+            canonical: canonical SMILES, from :func:`molmv.molecules.canonicalise`.
+            progress: called with the number of molecules embedded so far, those that were cached not counted.
+        """
+        keys = molecules.keys(canonical)
+        out = np.full((len(keys), self.embedder.dim), np.nan, dtype=np.float32)
+        missing = np.ones(len(keys), dtype=bool)
+        for path in sorted(self.folder.glob("*.npz")):
+            self._take(path, keys, missing, out)
+        todo = np.flatnonzero(missing)
+        _, first = np.unique(keys[todo], return_index=True)
+        unique = todo[np.sort(first)]
+        for start in range(0, len(unique), PART):
+            piece = unique[start : start + PART]
+            X = self.embedder.embed(self.embedder.screen([canonical[i] for i in piece]))
+            self._take(self._write(keys[piece], X), keys, missing, out)
+            progress(start + len(piece))
+        return out
+
+    def _take(self, path: Path, keys: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as part:
+                known, valid = part["keys"], part["valid"]
+                order = np.argsort(known)
+                where = np.searchsorted(known, keys, sorter=order).clip(0, len(known) - 1)
+                rows = order[where]
+                hit = missing & (known[rows] == keys)
+                if hit.any():
+                    X = part["X"]
+                    out[hit] = np.where(valid[rows[hit], None], X[rows[hit]].astype(np.float32), np.nan)
+                    missing[hit] = False
+        except (OSError, ValueError, KeyError, BadZipFile):
+            path.unlink(missing_ok=True)  # damaged: embedded again
+
+    def _write(self, keys: np.ndarray, X: np.ndarray) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        valid = np.isfinite(X).all(axis=1)
+        clean = np.where(valid[:, None], X, 0)
+        small = clean.astype(np.uint8, casting="unsafe") if clean.min() >= 0 and clean.max() <= 255 else None
+        path = self.folder / f"{int(keys[0]):016x}-{len(keys)}.npz"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            if small is not None and (small == clean).all():
+                np.savez_compressed(file, keys=keys, valid=valid, X=small)
+            else:
+                np.savez(file, keys=keys, valid=valid, X=clean)
+        return path

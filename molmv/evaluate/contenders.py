@@ -1,0 +1,91 @@
+"""What stands in a table: the models asked for, the plain baselines, and all teachers side by side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from molmv.embedder import Embedder
+from molmv.evaluate.cache import EmbeddingCache
+from molmv.models import load_embedder
+
+BASELINES = ("ecfp", "ecfp-count", "rdkit-descriptors")
+CONCATENATION = "all-teachers"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of a table.
+
+    Attributes:
+        name: of the line.
+        embedders: their vectors, side by side, are its features.
+        discrete: whether all of them are bits or counts.
+        labels_seen: teacher -> tasks whose labels went into it, as far as is known. A student has its teachers'.
+        corpus: SHA-256 of the corpus that a student was distilled on; empty for others.
+    """
+
+    name: str
+    embedders: tuple[Embedder, ...]
+    discrete: bool
+    labels_seen: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    corpus: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides its features."""
+        if len(self.embedders) == 1:
+            return self.embedders[0].digest
+        return hashlib.sha256("".join(e.digest for e in self.embedders).encode()).hexdigest()
+
+    def vectors(
+        self, canonical: Sequence[str], progress: Callable[[int], None] = lambda rows: None
+    ) -> Float32[np.ndarray, "n dim"]:
+        """Features of molecules, from the cache where they are in it; NaN in rows that one embedder refuses."""
+        parts = [EmbeddingCache(embedder).vectors(canonical, progress) for embedder in self.embedders]
+        if len(parts) == 1:
+            return parts[0]
+        X = np.concatenate(parts, axis=1)
+        X[~np.isfinite(X).all(axis=1)] = np.nan
+        return X
+
+
+def gather(models: Sequence[str | Embedder], baselines: bool = True, concatenation: bool = True) -> list[Contender]:
+    """The lines of a table.
+
+    Args:
+        models: names of teachers or students, checkpoint folders, or embedders themselves.
+        baselines: add :data:`BASELINES`.
+        concatenation: add all teachers side by side, if a model beyond the baselines is a teacher.
+
+    Raises:
+        UnknownNameError, MissingExtraError, WeightsError, CheckpointError: see :func:`molmv.models.load_embedder`.
+    """
+    named = list(models) + [name for name in BASELINES if baselines and name not in models]
+    loaded = [load_embedder(m, device="cpu") if isinstance(m, str) else m for m in named]
+    lines = [_contender(embedder) for embedder in loaded]
+    teachers = [line for line in lines if not line.corpus and _card(line.embedders[0]) is not None]
+    if concatenation and any(line.name not in BASELINES for line in teachers) and len(teachers) > 1:
+        seen = {name: tasks for line in teachers for name, tasks in line.labels_seen.items()}
+        embedders = tuple(line.embedders[0] for line in teachers)
+        lines.append(Contender(CONCATENATION, embedders, all(line.discrete for line in teachers), seen))
+    return lines
+
+
+def _contender(embedder: Embedder) -> Contender:
+    card, origin = _card(embedder), embedder.provenance
+    discrete = card is not None and card.likelihood in ("bernoulli", "bernoulli_mixture", "count", "poisson")
+    about = origin.get("teachers") if isinstance(origin.get("teachers"), dict) else {embedder.name: origin}
+    seen = {name: tuple(facts.get("labels_seen") or ()) for name, facts in (about or {}).items()}
+    corpus = str((origin.get("corpus") or {}).get("sha256", "")) if isinstance(origin.get("corpus"), dict) else ""
+    return Contender(Path(embedder.name).name, (embedder,), discrete, {k: v for k, v in seen.items() if v}, corpus)
+
+
+def _card(embedder: Embedder) -> Any:
+    return getattr(embedder, "card", None)

@@ -1,0 +1,223 @@
+"""What is fitted on frozen embeddings: linear model, nearest neighbours, random forest, a small ensemble of networks.
+
+Each picks its hyperparameters on the training rows alone and predicts the test rows. Features may hold NaN in rows
+that an embedder refused: :func:`filled` gives these the mean of the training rows, which says nothing about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from molmv.evaluate import metrics
+from molmv.evaluate.logistic import fit_logistic
+from molmv.evaluate.probes import Features, Probes, mean_and_scale, predict, train
+from molmv.evaluate.tasks import CLASSIFICATION
+
+# Inverse regularisation strengths of arXiv 2508.06199.
+STRENGTHS = 1 / np.logspace(-2, 3, 10)
+NEIGHBOURS = (1, 3, 5, 7, 9)
+MIN_SAMPLES_SPLIT = (2, 4, 6, 8, 10)
+
+
+@dataclass(frozen=True)
+class Data:
+    """One label of one task, cut into training and test rows.
+
+    Attributes:
+        X: features of the training rows.
+        y: their labels.
+        X_test: features of the test rows.
+        kind: ``classification`` or ``regression``.
+        folds: the fold of each training row, for cross-validation.
+        discrete: whether the features are bits or counts.
+        seed: of what is random.
+    """
+
+    X: Float[np.ndarray, "n d"]
+    y: Float[np.ndarray, " n"]
+    X_test: Float[np.ndarray, "m d"]
+    kind: str
+    folds: Int[np.ndarray, " n"]
+    discrete: bool
+    seed: int = 0
+
+    def score(self, prediction: np.ndarray, rows: np.ndarray | slice = slice(None)) -> float:
+        """The metric that hyperparameters are chosen by, on some of the training rows."""
+        return metrics.score(metrics.default_metric(self.kind), self.y[rows], prediction)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head at work.
+
+    Attributes:
+        prediction: of the test rows: larger means more likely class 1, or the value.
+        cv: score in cross-validation (forest: out of bag) of the hyperparameters chosen.
+        chosen: these hyperparameters.
+    """
+
+    prediction: Float[np.ndarray, " m"]
+    cv: float
+    chosen: str
+
+
+Head = Callable[[Data], Fitted]
+
+
+def filled(X: Float[np.ndarray, "n d"], train: np.ndarray) -> Float[np.ndarray, "n d"]:
+    """The features, with the mean of the training rows where an embedder refused a row."""
+    missing = ~np.isfinite(X).all(axis=1)
+    if not missing.any():
+        return X
+    X = X.copy()
+    rows = np.intersect1d(np.arange(len(X))[train], np.flatnonzero(~missing))
+    X[missing] = X[rows].mean(axis=0, dtype=np.float64) if len(rows) else 0
+    return X
+
+
+def scaled(X: Float[np.ndarray, "n d"], *others: np.ndarray) -> tuple[np.ndarray, ...]:
+    """z-scored by the mean and standard deviation of the first; constant features become 0."""
+    mean, scale = mean_and_scale(X)
+    return tuple(((part - mean) / scale).astype(np.float32) for part in (X, *others))
+
+
+def linear(data: Data) -> Fitted:
+    """Logistic or ridge regression on z-scored features; the strength of the regularisation by cross-validation."""
+    return _logistic(data) if data.kind == CLASSIFICATION else _ridge(data)
+
+
+def _logistic(data: Data) -> Fitted:
+    # Bits and counts are left sparse; the solver scales them itself.
+    X, X_test = (data.X, data.X_test) if data.discrete else scaled(data.X, data.X_test)
+    tensor, y = torch.from_numpy(X.astype(np.float32)), torch.from_numpy(data.y.astype(np.float32))
+    ids = np.unique(data.folds)
+    rows = torch.from_numpy(data.folds[:, None] != np.repeat(ids, len(STRENGTHS)))
+    C = torch.from_numpy(np.tile(STRENGTHS, len(ids)).astype(np.float32))
+    margins = fit_logistic(tensor, y[:, None].expand(-1, len(C)), rows, C).margins(tensor).numpy()
+    scores = np.empty((len(STRENGTHS), len(ids)))
+    for i, fold in enumerate(ids):
+        held = data.folds == fold
+        for j in range(len(STRENGTHS)):
+            scores[j, i] = data.score(margins[held, i * len(STRENGTHS) + j], held)
+    best, cv = _best(scores)
+    final = fit_logistic(tensor, y[:, None], torch.ones(len(y), 1, dtype=torch.bool), C[[best]])
+    prediction = final.margins(torch.from_numpy(X_test.astype(np.float32)))[:, 0].numpy().astype(np.float64)
+    return Fitted(prediction, cv, f"C={STRENGTHS[best]:.4g}")
+
+
+def _ridge(data: Data) -> Fitted:
+    alphas = 1 / STRENGTHS[::-1]
+    scores = []
+    for fold in np.unique(data.folds):
+        held = data.folds == fold
+        predictions = ridge_path(data.X[~held], data.y[~held], data.X[held], alphas)
+        scores.append([data.score(p, held) for p in predictions.T])
+    best, cv = _best(np.array(scores).T)
+    return Fitted(ridge_path(data.X, data.y, data.X_test, alphas[[best]])[:, 0], cv, f"alpha={alphas[best]:.4g}")
+
+
+def ridge_path(
+    X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], X_test: Float[np.ndarray, "m d"], alphas: np.ndarray
+) -> Float[np.ndarray, "m alphas"]:
+    """Predictions of ridge regressions on z-scored features for several penalties, from one eigendecomposition."""
+    A, B = (part.astype(np.float64) for part in scaled(X, X_test))
+    mean = y.mean()
+    if len(A) >= A.shape[1]:
+        values, vectors = np.linalg.eigh(A.T @ A)
+        coordinates, basis = vectors.T @ (A.T @ (y - mean)), B @ vectors
+    else:
+        values, vectors = np.linalg.eigh(A @ A.T)
+        coordinates, basis = vectors.T @ (y - mean), B @ (A.T @ vectors)
+    values = np.maximum(values, 0)
+    return mean + basis @ (coordinates[:, None] / (values[:, None] + alphas))
+
+
+def knn(data: Data) -> Fitted:
+    """Nearest neighbours on z-scored features: cosine, or for bits and counts Tanimoto's similarity, as published."""
+    scores = []
+    for fold in np.unique(data.folds):
+        held = data.folds == fold
+        votes = neighbour_means(data.X[~held], data.y[~held], data.X[held], data.discrete)
+        scores.append([data.score(v, held) for v in votes.T])
+    best, cv = _best(np.array(scores).T)
+    votes = neighbour_means(data.X, data.y, data.X_test, data.discrete)
+    return Fitted(votes[:, best], cv, f"k={NEIGHBOURS[best]}")
+
+
+def neighbour_means(
+    X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], X_test: Float[np.ndarray, "m d"], tanimoto: bool
+) -> Float[np.ndarray, "m ks"]:
+    """Mean label of the 1, 3, … nearest training rows of each test row."""
+    A, B = map(torch.from_numpy, scaled(X, X_test))
+    a, b = A.square().sum(1), B.square().sum(1)
+    most = min(NEIGHBOURS[-1], len(A))
+    nearest = []
+    for piece, square in zip(B.split(2048), b.split(2048), strict=True):
+        dot = piece @ A.T
+        both = square[:, None] + a - dot if tanimoto else (square[:, None] * a).sqrt()
+        nearest.append(torch.topk(dot / both.clamp_min(1e-8), most, dim=1).indices.numpy())
+    labels = y[np.concatenate(nearest)]
+    return np.stack([labels[:, : min(k, most)].mean(axis=1) for k in NEIGHBOURS], axis=1)
+
+
+def forest(data: Data) -> Fitted:
+    """500 trees on raw features; ``min_samples_split`` by the score out of bag."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    best: tuple[float, int, Any] | None = None
+    for split in MIN_SAMPLES_SPLIT:
+        options = {"n_estimators": 500, "min_samples_split": split, "oob_score": True, "random_state": data.seed}
+        if data.kind == CLASSIFICATION:
+            model = RandomForestClassifier(criterion="entropy", n_jobs=torch.get_num_threads(), **options)
+            model.fit(data.X, data.y)
+            out_of_bag = data.score(np.nan_to_num(model.oob_decision_function_[:, 1]))
+        else:
+            model = RandomForestRegressor(n_jobs=torch.get_num_threads(), **options).fit(data.X, data.y)
+            out_of_bag = data.score(model.oob_prediction_)
+        if best is None or out_of_bag > best[0]:
+            best = (out_of_bag, split, model)
+    cv, split, model = best  # type: ignore[misc]
+    predicted = model.predict_proba(data.X_test)[:, 1] if data.kind == CLASSIFICATION else model.predict(data.X_test)
+    return Fitted(np.asarray(predicted, dtype=np.float64), float(cv), f"min_samples_split={split}")
+
+
+def mlp(data: Data, hidden: int = 256, epochs: int = 40) -> Fitted:
+    """The mean of one network for each fold, stopped where it is best on that fold; numbers are z-scored first."""
+    ids, sizes = np.unique(data.folds, return_counts=True)
+    held = [np.flatnonzero(data.folds == fold)[: sizes.min()] for fold in ids]
+    fitted_on = [np.flatnonzero(data.folds != fold)[: len(data.y) - sizes.max()] for fold in ids]
+    features = Features(np.concatenate([data.X, data.X_test]), fitted_on)
+    classes = data.kind == CLASSIFICATION
+    mean, scale = (0.0, 1.0) if classes else (data.y.mean(), data.y.std() or 1.0)
+    y = (data.y - mean) / scale
+    test = np.tile(np.arange(len(data.y), features.rows), (len(ids), 1))
+    probes = Probes(features.dim, [data.seed * 1000 + int(fold) for fold in ids], hidden)
+    best, prediction = np.full(len(ids), -np.inf), np.zeros(test.shape)
+    for _ in train(probes, features, y, np.stack(fitted_on), classes, epochs):
+        now = predict(probes, features, np.stack(held))
+        scores = np.nan_to_num(
+            [data.score(p * scale + mean, rows) for p, rows in zip(now, held, strict=True)], nan=-1e9
+        )
+        if (better := scores > best).any():
+            best = np.where(better, scores, best)
+            prediction[better] = predict(probes, features, test)[better]
+    if classes:
+        prediction = 1 / (1 + np.exp(-prediction.clip(-50, 50)))
+    return Fitted(prediction.mean(axis=0) * scale + mean, float(best.mean()), f"hidden={hidden}")
+
+
+HEADS: dict[str, Head] = {"linear": linear, "knn": knn, "forest": forest, "mlp": mlp}
+
+
+def _best(scores: Float[np.ndarray, "candidates folds"]) -> tuple[int, float]:
+    """The candidate with the best mean; the first of equals. Folds where a score is undefined do not count."""
+    known = np.isfinite(scores)
+    mean = np.where(known, scores, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    best = int(np.argmax(np.where(known.any(axis=1), mean, -np.inf)))
+    return best, float(mean[best])

@@ -1,0 +1,12 @@
+"""The protocols, by name."""
+
+from molmv.evaluate.protocol import Evaluation
+from molmv.evaluate.protocols.embedding_benchmark import EmbeddingBenchmark
+from molmv.evaluate.protocols.paper import Paper, PaperFixed
+from molmv.evaluate.protocols.strict import Strict
+from molmv.evaluate.protocols.tdc_admet import TdcAdmet
+
+__all__ = ["PROTOCOLS"]
+
+_ALL: tuple[Evaluation, ...] = (Strict(), Paper(), PaperFixed(), EmbeddingBenchmark(), TdcAdmet())
+PROTOCOLS: dict[str, Evaluation] = {protocol.name: protocol for protocol in _ALL}
