@@ -6,14 +6,30 @@ always means.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, UInt64
 
-FINGERPRINT = "ecfp"
+from molmv.featurizing import featurize
+from molmv.models import load_teacher
+from molmv.results import EmbeddingResult
+from molmv.teacher import Teacher
+
 # Share of the training molecules that would be called outside, each seen from the other folds.
 OUTSIDE = 0.05
+
+
+def fingerprints(smiles: Sequence[str | None]) -> EmbeddingResult:
+    """ECFP of each molecule; a row that is refused says why."""
+    return featurize(smiles, _ecfp())
+
+
+@cache
+def _ecfp() -> Teacher:
+    return load_teacher("ecfp")
 
 
 def pack(bits: Float[np.ndarray, "n bits"]) -> UInt64[np.ndarray, "n words"]:

@@ -13,7 +13,7 @@ from molmv.errors import InputError
 from molmv.evaluate.splits import Split, make_split, random_split, scaffold_split
 from molmv.featurizing import featurize
 from molmv.predicting.assay import Assay
-from molmv.predicting.domain import FINGERPRINT
+from molmv.predicting.domain import fingerprints
 
 IN_TRAINING = "in_training"
 
@@ -65,7 +65,7 @@ def gather(assays: Sequence[Assay], embedder: Embedder) -> Gathered:
             )
         keep += [(number, i) for i, text in enumerate(assay.canonical) if text not in known]
     smiles = [assays[a].smiles[i] for a, i in keep]
-    vectors, bits = featurize(smiles, embedder), featurize(smiles, FINGERPRINT)
+    vectors, bits = featurize(smiles, embedder), fingerprints(smiles)
     good = vectors.valid & bits.valid
     for place in np.flatnonzero(~good):
         a, i = keep[place]

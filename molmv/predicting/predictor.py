@@ -19,7 +19,7 @@ from molmv.embedder import Embedder
 from molmv.errors import CheckpointError, OutputError
 from molmv.featurizing import featurize
 from molmv.predicting.assay import CLASSIFICATION
-from molmv.predicting.domain import FINGERPRINT, Domain
+from molmv.predicting.domain import Domain, fingerprints
 from molmv.predicting.heads import HEADS, Scaler
 from molmv.predicting.intervals import VennAbers
 from molmv.predicting.selection import Model
@@ -115,11 +115,11 @@ class Predictor:
         """
         embedded = featurize(smiles, self.embedder)
         good = np.flatnonzero(embedded.valid)
-        bits = featurize([embedded.smiles[i] for i in good], FINGERPRINT)
+        bits = fingerprints([embedded.smiles[i] for i in good])
         for place in np.flatnonzero(~bits.valid):
             row = good[place]
             embedded.status[row], embedded.reason[row] = bits.status[place], bits.reason[place]
-        good, fingerprints = good[bits.valid], bits.X[bits.valid]
+        good, seen = good[bits.valid], bits.X[bits.valid]
         nothing = np.full(len(embedded), np.nan)
         out = Predictions(
             smiles=embedded.smiles,
@@ -134,7 +134,7 @@ class Predictor:
         )
         if len(good):
             out.prediction[good], out.lower[good], out.upper[good] = self.estimate(embedded.X[good])
-            out.similarity[good], out.in_domain[good] = self.domain(fingerprints)
+            out.similarity[good], out.in_domain[good] = self.domain(seen)
         return out
 
     def estimate(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
