@@ -1,8 +1,6 @@
 """Chemprop's networks, made, saved and read again by chemprop itself."""
 
-import hashlib
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from chemprop_networks import card, network, save
 from torch import nn as torch_nn
 
 from molmv.cards import load_card
-from molmv.errors import CardError, WeightsError
+from molmv.errors import CardError
 from molmv.models import load_teacher
 from molmv.testing.adapter import AdapterSuite, embed
 
@@ -28,73 +27,11 @@ MOLECULES = """
 C O [Na+].[Cl-] CC(=O)Oc1ccccc1C(=O)O CN1C=NC2=C1C(=O)N(C)C(=O)N2C C[C@H](N)C(=O)O C[C@@H](N)C(=O)O F/C(Cl)=C(/Br)I
 FS(F)(F)(F)(F)F [Og] [2H]C([2H])[2H] O=[N+]([O-])c1ccccc1 CC#CC OB(O)c1ccccc1 N->[Cu+2] *C C~C O.O.O
 """.split()
-CARD = """
-name = "{name}"
-modality = "molecule"
-adapter = "chemprop_mpnn"
-dim = 0
-likelihood = "gaussian"
-extra = "chemprop"
-
-[options]
-{options}
-
-[weights]
-file = "{file}"
-sha256 = "{sha256}"
-more = {{ {more} }}
-
-[provenance]
-licence = "MIT"
-trained_on = []
-labels_seen = []
-"""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("chemprop")
-
-
-def card(folder: Path, files: Sequence[str], options: str = "", name: str = "mine") -> str:
-    """The path of a card for files of that folder."""
-    first, *more = ((file, hashlib.sha256((folder / file).read_bytes()).hexdigest()) for file in files)
-    rest = ", ".join(f'"{file}" = "{sha256}"' for file, sha256 in more)
-    path = folder / f"{name}.toml"
-    path.write_text(CARD.format(name=name, file=first[0], sha256=first[1], options=options, more=rest))
-    return str(path)
-
-
-def network(
-    message_passing: str = "BondMessagePassing",
-    agg: Any = None,
-    predictor: str = "RegressionFFN",
-    norm: bool = True,
-    widths: tuple[int, int] = (72, 14),
-    more: int = 0,
-    ffn: dict[str, Any] | None = None,
-    metrics: Any = None,
-    **block: Any,
-) -> Any:
-    """An MPNN of chemprop that has seen a batch, so that its batch norm is not the identity."""
-    from chemprop import models, nn
-
-    torch.manual_seed(1)
-    block = {"d_h": 24, "d_v": widths[0], "d_e": widths[1], **block}
-    mp = getattr(nn, message_passing)(**block)
-    head = getattr(nn, predictor)(input_dim=mp.output_dim + more, hidden_dim=16, n_layers=2, **(ffn or {}))
-    model = models.MPNN(mp, agg or nn.NormAggregation(norm=10.0), head, batch_norm=norm, metrics=metrics)
-    if norm:
-        model.bn.running_mean.uniform_(-0.1, 0.1)
-        model.bn.running_var.uniform_(0.01, 0.1)
-    return model
-
-
-def save(folder: Path, model: Any, file: str = "model.pt") -> str:
-    from chemprop.models import save_model
-
-    save_model(folder / file, model)
-    return file
 
 
 def by_chemprop(path: Path, smiles: Sequence[str], layer: int = 0, features: str = "V2", add_h: bool = False) -> Any:
@@ -223,88 +160,6 @@ def test_a_trained_checkpoint_of_lightning(tmp_path: Path) -> None:
         teacher = load_teacher(card(tmp_path, [file], "layer = 1"), device="cpu")
         expected = by_chemprop(tmp_path / file, MOLECULES, 1)
         np.testing.assert_allclose(teacher.adapter.embed_batch(MOLECULES), expected, rtol=1e-5, atol=1e-6)
-
-
-def descriptors(folder: Path) -> str:
-    return save(folder, network(more=200))
-
-
-def atom_descriptors(folder: Path) -> str:
-    return save(folder, network(d_vd=7))
-
-
-def atom_features(folder: Path) -> str:
-    return save(folder, network(widths=(75, 14)))
-
-
-def two_molecules(folder: Path) -> str:
-    from chemprop import models, nn
-
-    blocks = nn.MulticomponentMessagePassing([nn.BondMessagePassing(d_h=24) for _ in range(2)], n_components=2)
-    head = nn.RegressionFFN(input_dim=blocks.output_dim)
-    return save(folder, models.MulticomponentMPNN(blocks, nn.MeanAggregation(), head))
-
-
-def atoms_and_bonds(folder: Path) -> str:
-    from chemprop import models, nn
-
-    block = nn.MABBondMessagePassing(d_h=24)
-    return save(folder, models.MolAtomBondMPNN(block, nn.MeanAggregation(), nn.RegressionFFN(input_dim=24)))
-
-
-def version_1(folder: Path) -> str:
-    from argparse import Namespace
-
-    torch.save({"args": Namespace(depth=3), "state_dict": {}}, folder / "model.pt")
-    return "model.pt"
-
-
-def harmful(folder: Path) -> str:
-    class Harm:
-        def __reduce__(self) -> Any:
-            return os.mkdir, (str(folder / "harmed"),)
-
-    torch.save({"hyper_parameters": Harm(), "state_dict": {}}, folder / "model.pt")
-    return "model.pt"
-
-
-def other_model(folder: Path) -> str:
-    torch.save({"weight": torch.ones(2)}, folder / "model.pt")
-    return "model.pt"
-
-
-def not_torch(folder: Path) -> str:
-    (folder / "model.pt").write_bytes(b"not a checkpoint")
-    return "model.pt"
-
-
-def cut_weights(folder: Path) -> str:
-    save(folder, network())
-    content = torch.load(folder / "model.pt", weights_only=False)
-    del content["state_dict"]["message_passing.W_h.weight"]
-    torch.save(content, folder / "model.pt")
-    return "model.pt"
-
-
-REFUSED = {
-    descriptors: "inputs that are not in a SMILES: 200 descriptors of each molecule",
-    atom_descriptors: "inputs that are not in a SMILES: 7 descriptors of each atom",
-    atom_features: "75 features an atom and 14 a bond, not 133 and 14, 72 and 14",
-    two_molecules: "is not opened, because it holds .*MulticomponentMessagePassing",
-    atoms_and_bonds: "is not opened, because it holds .*MABBondMessagePassing",
-    version_1: "is not opened, because it holds argparse.Namespace",
-    harmful: r"is not opened, because it holds posix\.mkdir",
-    other_model: "holds no network of chemprop: KeyError: 'hyper_parameters'",
-    not_torch: "holds no network of chemprop",
-    cut_weights: r"holds no network of chemprop: .*Missing key.*message_passing\.W_h\.weight",
-}
-
-
-@pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
-def test_what_is_refused(make: Callable[[Path], str], tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=rf"Teacher 'mine': .*model\.pt.*{REFUSED[make]}"):
-        load_teacher(card(tmp_path, [make(tmp_path)]), device="cpu")
-    assert not (tmp_path / "harmed").exists()
 
 
 @pytest.mark.parametrize(
