@@ -35,6 +35,7 @@ def featurize(
     id_column: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
+    uncertainty: bool = False,
 ) -> EmbeddingResult:
     """Embed molecules. Row i of the result is row i of the input; a row that cannot be embedded says why.
 
@@ -46,10 +47,12 @@ def featurize(
         id_column: of a file; carried along.
         device: ``auto``, ``cpu``, ``cuda``, …; for a model given by name.
         batch_size: molecules at a time; for a model given by name.
+        uncertainty: also give each row's uncertainty; needs a student with heads.
 
     Raises:
-        InputError: not a list of SMILES, or a file that cannot be read.
+        InputError: not a list of SMILES, a file that cannot be read, or a model that knows no uncertainty.
         UnknownNameError: no model of that name.
+        CheckpointError: uncertainty was asked of a student without heads.
     """
     if isinstance(smiles, str | Path):
         table = _open(smiles, smiles_column, id_column)
@@ -63,6 +66,7 @@ def featurize(
         chunks = (Chunk(start, values[start : start + CHUNK_ROWS], None, {}) for start in starts)
         name, digest = None, None
     embedder = _load(model, device, batch_size)
+    unsure = [_uncertainty(embedder, np.empty((0, embedder.dim), np.float32))] if uncertainty else []
     result = EmbeddingResult(
         X=np.empty((0, embedder.dim), dtype=np.float32),
         smiles=[],
@@ -76,12 +80,15 @@ def featurize(
     for chunk in chunks:
         rows, X = _embed(embedder, chunk)
         vectors.append(X)
+        if uncertainty:
+            unsure.append(_uncertainty(embedder, X))
         result.smiles += [value if isinstance(value, str) else None for value in chunk.values]
         result.status += rows.status
         result.reason += rows.reason
         if result.ids is not None:
             result.ids += chunk.ids or []
     result.X = np.concatenate(vectors)
+    result.uncertainty = np.concatenate(unsure) if uncertainty else None
     return result
 
 
@@ -142,6 +149,7 @@ def featurize_file(
     strict: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
+    uncertainty: bool = False,
     progress: Callable[[int, float | None], None] | None = None,
 ) -> Summary:
     """Embed a file of molecules into a file of embeddings, chunk by chunk; memory does not grow with the file.
@@ -161,6 +169,7 @@ def featurize_file(
         strict: refuse the whole file if one row is refused.
         device: as in :func:`featurize`.
         batch_size: as in :func:`featurize`.
+        uncertainty: as in :func:`featurize`: a column more.
         progress: called with the rows done and the fraction of the file read (None: unknown), first when the model is
             loaded, then after each chunk.
 
@@ -178,7 +187,10 @@ def featurize_file(
     if resume and digest is None:
         raise InputError(f"A run that reads {table.name} cannot be resumed.", "Save it to a file first.")
     embedder = _load(model, device, batch_size)
-    columns = {"smiles_column": table.smiles_column, "id_column": table.id_column}
+    columns: dict[str, Any] = {"smiles_column": table.smiles_column, "id_column": table.id_column}
+    if uncertainty:
+        _uncertainty(embedder, np.empty((0, embedder.dim), np.float32))  # not after hours of work
+        columns["uncertainty"] = True
     job = _job(embedder, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
     start = time.perf_counter()
     with open_parts(out, job, resume, overwrite) as parts:
@@ -195,7 +207,7 @@ def featurize_file(
                 parts.clear()  # nobody can go on with them
             raise
         counts = dict(sorted(parts.counts.items(), key=lambda item: (item[0] != OK, -item[1], item[0])))
-        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts})
+        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts}, uncertainty)
         with replacing(out) as temporary:
             formats.write(temporary, final, parts.tables, out.suffix)
         computed = parts.rows - before
@@ -222,7 +234,8 @@ def _embed_chunks(
     strict: bool,
     progress: Callable[[int, float | None], None] | None,
 ) -> None:
-    schema = formats.schema(embedder.dim, table.id_column, parts.job)
+    uncertainty = "uncertainty" in parts.job["options"]
+    schema = formats.schema(embedder.dim, table.id_column, parts.job, uncertainty)
     if progress:
         progress(parts.rows, table.fraction)
     for chunk in table.chunks(chunk_size, skip_rows=parts.rows):
@@ -230,7 +243,8 @@ def _embed_chunks(
         if strict and not rows.valid.all():
             parts.clear()
             raise _refused(chunk, rows)
-        parts.add(formats.to_table(schema, chunk.start, chunk.values, chunk.ids, rows, X))
+        unsure = _uncertainty(embedder, X) if uncertainty else None
+        parts.add(formats.to_table(schema, chunk.start, chunk.values, chunk.ids, rows, X, unsure))
         if progress:
             progress(parts.rows, table.fraction)
 
@@ -305,3 +319,16 @@ def _embed(embedder: Embedder, chunk: Chunk) -> tuple[Rows, Float32[np.ndarray, 
     for i in np.flatnonzero(rows.valid & ~finite):
         rows.refuse(int(i), ERROR, f"{embedder.name} gave a value that is not finite")
     return rows, np.where(rows.valid[:, None], X, np.float32(np.nan))
+
+
+def _uncertainty(embedder: Embedder, X: Float32[np.ndarray, "n dim"]) -> Float32[np.ndarray, " n"]:
+    """Uncertainty of each row from its embedding; NaN where refused.
+
+    Raises:
+        InputError: the model is no student.
+        CheckpointError, ConfigError: it has no heads, or none that predicts a variance.
+    """
+    if not hasattr(embedder, "uncertainty"):
+        raise InputError(f"{embedder.name} knows no uncertainty.", "Give the folder of a distilled student's run.")
+    values: np.ndarray = embedder.uncertainty(X)
+    return values

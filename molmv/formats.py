@@ -1,6 +1,7 @@
 """Files of embeddings: parquet, csv and npz, written table by table so that memory does not grow with the file.
 
-Columns: ``row``, the user's id column under its own name, ``smiles`` as given, ``status``, ``reason``, ``embedding``.
+Columns: ``row``, the user's id column under its own name, ``smiles`` as given, ``status``, ``reason``, ``uncertainty``
+if it was asked for, ``embedding``.
 A refused row keeps its place; its embedding is NaN (csv: empty cells). What made the file is in its metadata
 (parquet: key ``molmv``; npz: ``molmv.json``; csv has no place for it). Cells are written as they were read: a csv
 whose ids or SMILES begin with ``=`` will be taken for formulas by a spreadsheet.
@@ -30,6 +31,7 @@ Tables = Callable[[Sequence[str] | None], Iterator["pa.Table"]]
 EXTENSIONS = (".parquet", ".csv", ".npz")
 METADATA_KEY = b"molmv"
 COLUMNS = ("row", "smiles", "status", "reason", "embedding")
+UNCERTAINTY = "uncertainty"
 CHUNK_ROWS = 8192
 
 
@@ -49,11 +51,11 @@ def check_id_column(name: str | None) -> None:
     Raises:
         InputError: it has.
     """
-    if name is not None and (name in COLUMNS or re.fullmatch(r"e\d+", name)):
+    if name is not None and (name in (*COLUMNS, UNCERTAINTY) or re.fullmatch(r"e\d+", name)):
         raise InputError(f"The output has a column {name!r} of its own.", "Rename the id column in the input.")
 
 
-def schema(dim: int, id_column: str | None, metadata: dict[str, Any]) -> pa.Schema:
+def schema(dim: int, id_column: str | None, metadata: dict[str, Any], uncertainty: bool = False) -> pa.Schema:
     """Columns and metadata of a file of embeddings.
 
     Raises:
@@ -70,6 +72,7 @@ def schema(dim: int, id_column: str | None, metadata: dict[str, Any]) -> pa.Sche
             pa.field("smiles", pa.string()),
             pa.field("status", pa.string(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
+            *([pa.field(UNCERTAINTY, pa.float32())] if uncertainty else []),
             pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
         ],
         {METADATA_KEY: json.dumps(metadata, sort_keys=True)},
@@ -83,6 +86,7 @@ def to_table(
     ids: Sequence[str | None] | None,
     rows: Rows,
     X: Float32[np.ndarray, "n dim"],
+    uncertainty: Float32[np.ndarray, " n"] | None = None,
 ) -> pa.Table:
     """One chunk of a file of embeddings.
 
@@ -93,6 +97,7 @@ def to_table(
         ids: the user's ids.
         rows: status and reason of each row.
         X: embeddings; NaN where refused.
+        uncertainty: of each row, if the schema has a column for it; an empty cell where refused.
     """
     import pyarrow as pa
 
@@ -102,6 +107,7 @@ def to_table(
         _text(smiles),
         pa.array(rows.status, pa.string()),
         pa.array(rows.reason, pa.string()),
+        *([] if uncertainty is None else [pa.array(uncertainty, pa.float32(), mask=np.isnan(uncertainty))]),
         pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(X).ravel()), X.shape[1]),
     ]
     return pa.Table.from_arrays(columns, schema=schema)

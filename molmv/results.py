@@ -36,6 +36,7 @@ class EmbeddingResult:
         ids: the user's ids, if there are any.
         id_column: what the user calls them.
         provenance: what made the embeddings: model, digest, versions, ….
+        uncertainty: of each row (:meth:`molmv.student.embed.Student.uncertainty`), if it was asked for.
     """
 
     X: Float32[np.ndarray, "n dim"]
@@ -45,6 +46,7 @@ class EmbeddingResult:
     ids: list[str | None] | None = None
     id_column: str = "id"
     provenance: dict[str, Any] = field(default_factory=dict)
+    uncertainty: Float32[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -86,14 +88,16 @@ class EmbeddingResult:
         path = Path(path)
         formats.check_extension(path)
         id_column = None if self.ids is None else self.id_column
-        schema = formats.schema(self.X.shape[1], id_column, self.provenance)
+        unsure = self.uncertainty
+        schema = formats.schema(self.X.shape[1], id_column, self.provenance, unsure is not None)
 
         def tables(columns: Sequence[str] | None) -> Iterator[pa.Table]:
             for start in range(0, len(self), formats.CHUNK_ROWS):
                 part = slice(start, start + formats.CHUNK_ROWS)
                 rows = Rows([""] * len(self.status[part]), self.status[part], self.reason[part])
                 ids = None if self.ids is None else self.ids[part]
-                table = formats.to_table(schema, start, self.smiles[part], ids, rows, self.X[part])
+                some = None if unsure is None else unsure[part]
+                table = formats.to_table(schema, start, self.smiles[part], ids, rows, self.X[part], some)
                 yield table.select(columns or schema.names)
 
         with replacing(path, overwrite) as temporary:
@@ -102,7 +106,8 @@ class EmbeddingResult:
     def _columns(self) -> dict[str, Any]:
         ids = {} if self.ids is None else {self.id_column: self.ids}
         texts = {"smiles": self.smiles, "status": self.status, "reason": self.reason}
-        return {"row": np.arange(len(self)), **ids, **texts}
+        unsure = {} if self.uncertainty is None else {formats.UNCERTAINTY: self.uncertainty}
+        return {"row": np.arange(len(self)), **ids, **texts, **unsure}
 
 
 def load_embeddings(path: str | Path) -> EmbeddingResult:
@@ -124,6 +129,10 @@ def load_embeddings(path: str | Path) -> EmbeddingResult:
         _check(X, table)
     except (_NotOursError, pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged or not a file of embeddings: {error}", "Write it again.") from error
+    unsure = None
+    if formats.UNCERTAINTY in table.column_names:
+        unsure = table.column(formats.UNCERTAINTY).to_numpy().astype(np.float32)
+        table = table.drop_columns(formats.UNCERTAINTY)
     text = {name: table.column(name).to_pylist() for name in table.column_names}
     id_column = table.column_names[1] if len(text) == len(formats.COLUMNS) else None
     return EmbeddingResult(
@@ -134,6 +143,7 @@ def load_embeddings(path: str | Path) -> EmbeddingResult:
         ids=text[id_column] if id_column else None,
         id_column=id_column or "id",
         provenance=provenance,
+        uncertainty=unsure,
     )
 
 
@@ -179,7 +189,8 @@ def _parse_csv(data: bytes) -> pa.Table:
 
     with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="") as text:
         names = next(csv.reader(text), [])
-    numbers = {"row": pa.int64(), **{name: pa.float32() for name in names if name[:1] == "e" and name[1:].isdigit()}}
+    numbers = {"row": pa.int64(), formats.UNCERTAINTY: pa.float32()}
+    numbers |= {name: pa.float32() for name in names if name[:1] == "e" and name[1:].isdigit()}
     return arrow_csv.read_csv(
         io.BytesIO(data),
         parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
@@ -193,7 +204,7 @@ def _parse_csv(data: bytes) -> pa.Table:
 
 
 def _check(X: np.ndarray, table: pa.Table) -> None:
-    names = table.column_names
+    names = [name for name in table.column_names if name != formats.UNCERTAINTY]
     if [name for name in names if name in formats.COLUMNS] != ["row", "smiles", "status", "reason"] or len(names) > 5:
         raise _NotOursError(f"its columns are {', '.join(names)}.")
     if len(X) != len(table) or not np.array_equal(table.column("row").to_numpy(), np.arange(len(table))):

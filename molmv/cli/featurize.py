@@ -25,6 +25,10 @@ def featurize(
     id_column: Annotated[str | None, typer.Option("--id-column", help="A column to carry along.")] = None,
     batch_size: Annotated[int | None, typer.Option("-b", "--batch-size", min=1, help="Molecules at a time.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ….")] = "auto",
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="A column more: what a student with heads expects not to know."),
+    ] = False,
     chunk_size: Annotated[int, typer.Option("--chunk-size", min=1, help="Rows kept at a time.")] = 8192,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
@@ -62,6 +66,7 @@ def featurize(
                 strict=strict,
                 device=device,
                 batch_size=batch_size,
+                uncertainty=uncertainty,
                 progress=progress,
             )
     except KeyboardInterrupt as interrupt:
