@@ -161,7 +161,7 @@ class Predictor:
         if self.calibration:
             arrays |= {f"calibration.{name}": getattr(self.calibration, name) for name in _CALIBRATION}
         arrays["domain.fingerprints"] = self.domain.fingerprints.view(np.int64)
-        copied = Path(self.source).is_dir() and self.source != self.embedder.name
+        copied = _is_own(self.source)
         config = {
             "version": VERSION,
             "target": self.target,
@@ -232,6 +232,14 @@ def load_predictor(path: str | Path, embedder: Embedder | None = None, device: s
         domain=Domain(arrays["domain.fingerprints"].view(np.uint64), config["threshold"]),
         provenance=stored.provenance,
     )
+
+
+def _is_own(source: str) -> bool:
+    """Whether the embedder is a checkpoint folder of the user's, which may not be there on another machine."""
+    from molmv.cards import card_names
+    from molmv.models import student_names
+
+    return bool(source) and source not in (*student_names(), *card_names()) and Path(source).is_dir()
 
 
 def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -1,25 +1,17 @@
 """A small assay with a signal, and a predictor fitted on it once."""
 
 import csv
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from assay_files import Write, write_assay
 from fake_embedder import FakeEmbedder
 
 pytest.importorskip("sklearn")
 pytest.importorskip("skfp")
 
 from molmv.predicting import FitResult, fit
-
-Write = Callable[..., Path]
-
-
-def write_assay(path: Path, rows: Sequence[Sequence[object]], header: Sequence[str] = ("smiles", "pIC50")) -> Path:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
 
 
 @pytest.fixture
