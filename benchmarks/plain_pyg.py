@@ -35,14 +35,14 @@ class Conv(MessagePassing):
         self.kind, self.heads = kind, HEADS if kind == "gat" else 1
         width = DIM * self.heads
         self.linear = nn.Linear(DIM, width)
-        self.type, self.direction = nn.Embedding(6, width), nn.Embedding(3, width)
+        self.bond_type, self.direction = nn.Embedding(6, width), nn.Embedding(3, width)
         self.att = nn.Parameter(torch.randn(1, HEADS, 2 * DIM) * 0.05)
 
     def forward(self, x, edge_index, edge_attr):
         edge_index, _ = add_self_loops(edge_index, num_nodes=len(x))
         loops = torch.tensor([[4, 0]]).expand(len(x), 2)
         edge_attr = torch.cat([edge_attr, loops])
-        e = self.type(edge_attr[:, 0]) + self.direction(edge_attr[:, 1])
+        e = self.bond_type(edge_attr[:, 0]) + self.direction(edge_attr[:, 1])
         x = self.linear(x)
         if self.kind == "gcn":
             root = degree(edge_index[1], len(x)).rsqrt()
