@@ -174,6 +174,24 @@ def test_errors_of_the_information_estimate():
         assert estimate == pytest.approx(information - conditional_error + marginal_error, abs=1e-8)
 
 
+def test_a_function_of_the_teacher_holds_no_more():
+    """Discrete S and T, every pairing of the values of T, with and without a noisy channel behind it."""
+
+    def information(joint):
+        return stats.entropy(joint.sum(1)) - conditional_entropy(joint)
+
+    gaps = []
+    for joint, rng in itertools.islice(random_joints(JOINTS, seed=7), 1000):
+        whole = information(joint)
+        view = decide(joint, list(rng.integers(0, 3, len(joint))))
+        channel = rng.dirichlet(np.ones(4), size=len(view)).T
+        noisy = channel @ view
+        assert -1e-12 < information(noisy) <= information(view) + 1e-12
+        assert information(view) <= whole + 1e-12
+        gaps.append(whole - information(noisy))
+    assert max(gaps) > 0.1
+
+
 def test_trained_loss_is_the_conditional_entropy():
     """One bit and a student of three values: the trained head's nats are H(T | S), by enumeration."""
     torch.manual_seed(0)
@@ -194,5 +212,5 @@ def test_trained_loss_is_the_conditional_entropy():
 def test_the_page_names_tests_that_exist():
     page = (Path(__file__).parent.parent / "docs" / "theory.md").read_text(encoding="utf-8")
     named = re.findall(r"`(test_\w+)`", page)
-    assert len(named) == 11
+    assert len(named) == 12
     assert not [name for name in named if name not in globals()]

@@ -1,6 +1,7 @@
 """The inherited suite itself: it must fail a density that is wrong."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +66,14 @@ def test_every_name_makes_its_density(name):
     assert type(density) is DENSITIES[name]
     assert getattr(density, "noise", None) == (0.3 if density.takes_noise else None)
     assert density(torch.zeros(2, 4)).event_shape == (6,)
+
+
+def test_every_density_has_its_suite():
+    text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    for density in DENSITIES.values():
+        assert f"    density = {density.__name__}\n" in text, density
+        # Only a score may skip integration and Kolmogorov-Smirnov.
+    assert text.count("\n    supports_density = False") == 3
 
 
 def test_an_unknown_name_lists_the_known_ones():
