@@ -16,7 +16,9 @@ def evaluate(
     ] = None,
     protocol: Annotated[
         str,
-        typer.Option("-p", "--protocol", help="strict, paper, paper-fixed, embedding-benchmark or tdc-admet."),
+        typer.Option(
+            "-p", "--protocol", help="strict, paper, paper-fixed, embedding-benchmark, tdc-admet or unsupervised."
+        ),
     ] = "strict",
     tasks: Annotated[
         list[str] | None,

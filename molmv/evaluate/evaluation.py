@@ -80,7 +80,8 @@ def evaluate(
 
     Args:
         models: names of students or teachers, checkpoint folders, or embedders.
-        protocol: ``strict``, ``paper``, ``paper-fixed``, ``embedding-benchmark`` or ``tdc-admet``.
+        protocol: ``strict``, ``paper``, ``paper-fixed``, ``embedding-benchmark``, ``tdc-admet`` or
+            ``unsupervised``.
         tasks: public data sets, or files as ``assay.csv:pIC50``; the protocol's own if none.
         heads: some of the protocol's; all if none.
         output: folder for tables, figures and finished jobs. The same call again goes on where it stopped.

@@ -51,8 +51,8 @@ def read_table(
     columns = list(targets) or [c for c in frame.columns if c != smiles and c.lower() not in _NOT_LABELS]
     for column in (smiles, *columns):
         if column is None or column not in frame.columns:
-            what = "a column of SMILES" if column in (None, smiles) else f"the target {column!r}"
-            raise InputError(f"{path} has no {what.removeprefix('a ')}.", f"Its columns: {', '.join(frame.columns)}.")
+            what = "column of SMILES" if column in (None, smiles) else f"column {column!r}"
+            raise InputError(f"{path} has no {what}.", f"Its columns: {', '.join(frame.columns)}.")
     Y = [parse_labels(frame[column].fillna("").tolist(), column, str(path), censored) for column in columns]
     if not len(frame):
         raise InputError(f"{path} has a header but no rows.", "Give a file with molecules.")

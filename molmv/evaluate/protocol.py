@@ -21,7 +21,7 @@ class Score(NamedTuple):
         split: kind of split.
         seed: of the split or the run.
         head: what was fitted on the embeddings.
-        metric: one of :data:`molmv.evaluate.metrics.METRICS`.
+        metric: one of :data:`molmv.evaluate.metrics.METRICS`; ``unsupervised`` has its own.
         value: on the test rows; NaN where it is undefined.
         cv: what the head reached in cross-validation on the training rows; NaN if it had none.
         n_train: training rows.

@@ -5,8 +5,9 @@ from molmv.evaluate.protocols.embedding_benchmark import EmbeddingBenchmark
 from molmv.evaluate.protocols.paper import Paper, PaperFixed
 from molmv.evaluate.protocols.strict import Strict
 from molmv.evaluate.protocols.tdc_admet import TdcAdmet
+from molmv.evaluate.protocols.unsupervised import Unsupervised
 
 __all__ = ["PROTOCOLS"]
 
-_ALL: tuple[Evaluation, ...] = (Strict(), Paper(), PaperFixed(), EmbeddingBenchmark(), TdcAdmet())
+_ALL: tuple[Evaluation, ...] = (Strict(), Paper(), PaperFixed(), EmbeddingBenchmark(), TdcAdmet(), Unsupervised())
 PROTOCOLS: dict[str, Evaluation] = {protocol.name: protocol for protocol in _ALL}

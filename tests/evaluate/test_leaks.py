@@ -1,0 +1,71 @@
+"""Leaks in cases built to have them."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from fake_embedder import FakeEmbedder
+
+from molmv.errors import InputError
+from molmv.evaluate import contenders, leaks
+from molmv.evaluate.splits import make_split
+from molmv.evaluate.tasks import make_task
+
+
+def case():
+    """Two training and four test molecules: one identical, one a salt and one a stereoisomer of a training molecule."""
+    smiles = [
+        "C[C@H](N)C(=O)O",
+        "c1ccccc1C(=O)O",
+        "OC(=O)c1ccccc1",
+        "[Na+].[O-]C(=O)c1ccccc1",
+        "C[C@@H](N)C(=O)O",
+        "CCCCC",
+    ]
+    task = make_task("AMES", smiles, np.arange(6.0)[:, None], ["y"])
+    return task, make_split([0, 1], [2, 3, 4, 5])
+
+
+def student(corpus: str) -> FakeEmbedder:
+    teachers = {"clean": {"licence": "MIT"}, "seer": {"labels_seen": ["ames", "hERG"]}}
+    return FakeEmbedder(name="student", provenance={"teachers": teachers, "corpus": {"sha256": corpus}})
+
+
+def test_identical_and_near_duplicates_are_told_apart():
+    assert leaks.across(*case()) == (0.25, 0.75)
+
+
+def test_a_student_is_flagged_for_what_its_teacher_saw():
+    (line,) = contenders.gather([student("0")], baselines=False)
+    task, split = case()
+    leak = leaks.find(line, task, split, (0, 0), None)
+    assert leak.flagged
+    assert leak.labels_seen_by == "seer"
+    assert leak.in_corpus is None
+
+
+def test_a_model_that_saw_nothing_is_not_flagged():
+    (line,) = contenders.gather([FakeEmbedder()], baselines=False)
+    assert not leaks.find(line, *case(), (0, 0), None).flagged
+
+
+def test_minimol_is_flagged_for_the_cyp_sets():
+    from molmv.cards import load_card
+
+    assert {"CYP2D6_Veith", "Tox21"} <= set(load_card("minimol").provenance.labels_seen)
+
+
+def test_test_molecules_in_the_corpus_are_counted(tmp_path):
+    path = tmp_path / "corpus.smi"
+    path.write_text("OC(=O)c1ccccc1\nCC(N)C(=O)O\nCCO\n")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    corpus = leaks.read_corpus(path)
+    task, split = case()
+    (line,) = contenders.gather([student(digest)], baselines=False)
+    leak = leaks.find(line, task, split, (0, 0), corpus)
+    assert (leak.in_corpus, leak.analogues_in_corpus) == (0.25, 0.75)
+    leaks.check_corpus(corpus, [line])
+    (other,) = contenders.gather([student("f" * 64)], baselines=False)
+    assert leaks.find(other, task, split, (0, 0), corpus).in_corpus is None
+    with pytest.raises(InputError, match="No model was distilled on that corpus"):
+        leaks.check_corpus(corpus, [other])
