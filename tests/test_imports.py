@@ -37,7 +37,14 @@ def test_dir_is_light_and_complete():
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("featurize", "--help"), ("teachers", "list"), ("distill", "--help"), ("doctor", "--help")],
+    [
+        ("--help",),
+        ("featurize", "--help"),
+        ("teachers", "list"),
+        ("distill", "--help"),
+        ("evaluate", "--help"),
+        ("doctor", "--help"),
+    ],
 )
 def test_command_is_light(arguments: tuple[str, ...]):
     assert not modules_after(command(*arguments)) & HEAVY
