@@ -123,9 +123,14 @@ def canonicalise(rows: Rows) -> list[str]:
     Args:
         rows: changed in place, as by :func:`parse`.
     """
+    return write(parse(rows))
+
+
+def write(mols: Sequence[Mol | None]) -> list[str]:
+    """Canonical isomeric SMILES of molecules; ``""`` for None."""
     from rdkit import Chem
 
-    return ["" if mol is None else Chem.MolToSmiles(mol) for mol in parse(rows)]
+    return ["" if mol is None else Chem.MolToSmiles(mol) for mol in mols]
 
 
 def scaffolds(smiles: Sequence[str]) -> list[str]:

@@ -21,6 +21,9 @@ class Adapter(Protocol):
     place in the batch. A row with a vector then gets the status ``truncated`` (the vector was made from a part of the
     input, and the remark says which), a row without one the remark as its reason.
 
+    Where its attribute ``takes_molecules`` is true, the inputs are RDKit molecules, already parsed; its vectors must not
+    depend on the order of their atoms.
+
     Attributes:
         dim: width of its vectors.
     """
@@ -86,21 +89,33 @@ class Teacher:
 
     def embed(self, rows: Rows) -> Float32[np.ndarray, "n dim"]:
         """Vectors of all rows, in order; NaN where refused. ``rows`` is changed in place."""
-        return self.embed_with_keys(rows)[0]
+        mols = molecules.parse(rows)
+        if self._takes_molecules or not self.card.canonicalise:
+            return self._embed(rows, mols if self._takes_molecules else rows.inputs)
+        return self._embed(rows, molecules.write(mols))
 
     def embed_with_keys(self, rows: Rows) -> tuple[Float32[np.ndarray, "n dim"], np.ndarray]:
         """As :meth:`embed`, and the hash of each row's canonical SMILES (0 where refused)."""
-        canonical = molecules.canonicalise(rows)
-        inputs = canonical if self.card.canonicalise else list(rows.inputs)
+        mols = molecules.parse(rows)
+        canonical = molecules.write(mols)
+        inputs: Sequence[Any] = canonical if self.card.canonicalise else rows.inputs
+        out = self._embed(rows, mols if self._takes_molecules else inputs)
+        return out, molecules.keys([c if ok else "" for c, ok in zip(canonical, rows.valid, strict=True)])
+
+    @property
+    def _takes_molecules(self) -> bool:
+        return getattr(self.adapter, "takes_molecules", False)
+
+    def _embed(self, rows: Rows, inputs: Sequence[Any]) -> np.ndarray:
+        inputs = list(inputs)  # a row that is refused on the way loses its text
         out = np.full((len(rows), self.dim), np.nan, dtype=np.float32)
         good = rows.good
         for start in range(0, len(good), self.batch_size):
             piece = good[start : start + self.batch_size]
             out[piece] = self._embed_piece(rows, piece, [inputs[i] for i in piece])
-        keys = molecules.keys([c if ok else "" for c, ok in zip(canonical, rows.valid, strict=True)])
-        return out, keys
+        return out
 
-    def _embed_piece(self, rows: Rows, piece: Sequence[int], inputs: list[str]) -> np.ndarray:
+    def _embed_piece(self, rows: Rows, piece: Sequence[int], inputs: list[Any]) -> np.ndarray:
         """One batch; if the adapter fails on it, row by row, so that only the culprits are refused."""
         try:
             values, remarks = self._checked(inputs)
@@ -120,7 +135,7 @@ class Teacher:
                 rows.mark(piece[k], TRUNCATED, remarks[k])
         return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
 
-    def _checked(self, inputs: list[str]) -> tuple[np.ndarray, Mapping[int, str]]:
+    def _checked(self, inputs: list[Any]) -> tuple[np.ndarray, Mapping[int, str]]:
         with molecules.quiet():
             values = np.asarray(self.adapter.embed_batch(inputs), dtype=np.float32)
             remark = getattr(self.adapter, "remarks", None)

@@ -44,18 +44,20 @@ class Fingerprints:
                 from skfp.preprocessing import ConformerGenerator
 
                 self._conformers = ConformerGenerator(errors="raise")
+            # A conformer depends on the order of the atoms, a fingerprint of the graph does not.
+            self.takes_molecules = self._conformers is None
             self.dim = self.embed_batch(["CCO"]).shape[1]
         except (TypeError, ValueError) as error:
             raise CardError(f"Teacher {card.name!r}: {name} refuses its options: {error}") from error
 
-    def embed_batch(self, smiles: Sequence[str]) -> np.ndarray:
-        """Fingerprints ``(n, dim)``, float32. 3D ones embed a conformer first and fail if there is none."""
+    def embed_batch(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Fingerprints ``(n, dim)``, float32, of SMILES or RDKit molecules; 3D ones embed a conformer first."""
         from rdkit import Chem
 
         from molmv.molecules import quiet
 
         with quiet():
-            mols: Any = [Chem.MolFromSmiles(s) for s in smiles]
+            mols: Any = [Chem.MolFromSmiles(i) if isinstance(i, str) else i for i in inputs]
             if self._conformers is not None:
                 mols = self._conformers.transform(mols)
             values = np.asarray(self._fingerprint.transform(mols), dtype=np.float32)
