@@ -46,7 +46,7 @@ TEACHERS = (
 )
 STUDENT = {"kind": "gine", "layers": 4, "width": 128, "expansion": 2, "embedding": 256}
 HEADS = {"hidden": 256, "depth": 2}
-STEPS = {"screen": 400, "final": 1000}
+STEPS = {"screen": 400, "final": 800}
 SPLITS, NEIGHBOURS, LARGEST_SET = 5, 10, 3000
 INFORMATION_ROWS, COMPONENTS, INFORMATION_NOISE = 5000, 32, 1 / 3
 
