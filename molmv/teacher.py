@@ -21,8 +21,8 @@ class Adapter(Protocol):
     place in the batch. A row with a vector then gets the status ``truncated`` (the vector was made from a part of the
     input, and the remark says which), a row without one the remark as its reason.
 
-    Where its attribute ``takes_molecules`` is true, the inputs are RDKit molecules, already parsed; its vectors must not
-    depend on the order of their atoms.
+    Where its attribute ``takes_molecules`` is true, the inputs are RDKit molecules, already parsed; its vectors must
+    not depend on the order of their atoms.
 
     Attributes:
         dim: width of its vectors.
