@@ -18,7 +18,7 @@ from molmv.predicting.predictor import Predictor
 from molmv.predicting.selection import Candidate, Model
 
 BASELINE, CONSTANT = "ecfp + random forest", "training mean"
-_TREES = 200
+_TREES = 100
 # Share of the bits that a split of the baseline looks at: Breiman's advice for values, the usual one for classes.
 _SHARE: dict[bool, float | str] = {False: 1 / 3, True: "sqrt"}
 

@@ -64,7 +64,7 @@ class Forest(Head):
 
         values: Any = csc_matrix(X) if np.mean(X != 0) < _SPARSE else X  # fingerprints: half the time, the same trees
         kind = RandomForestClassifier if classify else RandomForestRegressor
-        model: Any = kind(n_estimators=trees, max_features=share, random_state=seed).fit(values, y)
+        model: Any = kind(n_estimators=trees, max_features=share, random_state=seed, n_jobs=-1).fit(values, y)
         found = [tree.tree_ for tree in model.estimators_]
         root = np.cumsum([0] + [tree.node_count for tree in found[:-1]])
 

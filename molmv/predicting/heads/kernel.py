@@ -34,7 +34,7 @@ class Kernel(Head):
     gamma: np.ndarray
     mean: np.ndarray
 
-    grid: ClassVar = tuple({"width": w, "penalty": p} for w, p in product((0.1, 0.3, 1.0), (0.03, 0.3)))
+    grid: ClassVar = tuple({"width": w, "penalty": p} for w, p in product((0.1, 0.3), (0.03, 0.3)))
     max_rows: ClassVar = 8_000  # its matrix is 0.5 GB then
 
     @classmethod

@@ -1,0 +1,26 @@
+"""The versions that decide a prediction, for the record and for those who want to run it again."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+# What a machine that serves a model needs.
+_NEEDED = ("molmv", "mlflow", "numpy", "pandas", "rdkit", "scikit-fingerprints", "torch")
+
+
+def requirements() -> list[str]:
+    """Pip requirements, pinned to what is installed here."""
+    found = []
+    for name in _NEEDED:
+        try:
+            found.append(f"{name}=={version(name).partition('+')[0]}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python and of those packages."""
+    pins = dict(line.split("==") for line in requirements())
+    return {"python": platform.python_version(), "platform": platform.platform(terse=True), **pins}
