@@ -32,8 +32,11 @@ def local_uri(folder: Path) -> str:
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
+def impatient(uri: str = "") -> Iterator[None]:
     """While open, MLflow waits seconds at most, unless the user set otherwise, and only says what is wrong.
+
+    Args:
+        uri: the store that MLflow takes for its default meanwhile; it needs one to follow the address of a model.
 
     The environment is as before afterwards; MLflow writes the address of the last store into it.
     """
@@ -41,6 +44,8 @@ def impatient() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     os.environ.update({name: value for name, value in _SETTINGS.items() if before[name] is None})
+    if uri:
+        os.environ["MLFLOW_TRACKING_URI"] = uri
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
