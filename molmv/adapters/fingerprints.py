@@ -12,6 +12,9 @@ import numpy as np
 from molmv.cards import TeacherCard
 from molmv.errors import CardError, MissingExtraError, UnknownNameError
 
+#: Those whose definition knows no order of the atoms; MAP and all that embed a conformer get canonical SMILES.
+ORDER_FREE = ("ECFP", "AtomPair", "TopologicalTorsion", "MACCS", "RDKit")
+
 
 class Fingerprints:
     """A fingerprint class of scikit-fingerprints.
@@ -44,8 +47,7 @@ class Fingerprints:
                 from skfp.preprocessing import ConformerGenerator
 
                 self._conformers = ConformerGenerator(errors="raise")
-            # A conformer depends on the order of the atoms, a fingerprint of the graph does not.
-            self.takes_molecules = self._conformers is None
+            self.takes_molecules = name in ORDER_FREE
             self.dim = self.embed_batch(["CCO"]).shape[1]
         except (TypeError, ValueError) as error:
             raise CardError(f"Teacher {card.name!r}: {name} refuses its options: {error}") from error
