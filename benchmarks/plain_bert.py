@@ -15,8 +15,6 @@ from molmv.cards import TeacherCard
 from molmv.weights import beside, locate
 
 TOKEN = re.compile(r"\[[^\]]+]|Br?|Cl?|[NOSPFIbcnosp]|\(|\)|\.|=|#|-|\+|\\|/|:|~|@|\?|>>?|\*|\$|%[0-9]{2}|[0-9]")
-    r"\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|/|:|~|@|\?|>>?|\*|\$|%[0-9]{2}|[0-9]"
-)
 
 
 def embedder(card: TeacherCard, batch_size: int) -> Callable[[Sequence[str]], np.ndarray]:
