@@ -65,9 +65,8 @@ def main() -> None:
         step()
         taken = min(_seconds(step) for _ in range(3))
         own = median["molmv, bfloat16" if half else "molmv"]
-        print(
-            f"10 x 512 student, {'bfloat16' if half else 'float32'} {1e3 * taken:9.0f} ms; loss / both {own / (own + taken):.3f}"
-        )
+        kind = "bfloat16" if half else "float32"
+        print(f"10 x 512 student, {kind:9} {1e3 * taken:7.0f} ms; loss / both {own / (own + taken):.3f}")
     print(f"one by one / stacked trunks  {median['trunks, one by one'] / median['trunks, stacked']:.2f}")
 
 
