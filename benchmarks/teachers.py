@@ -4,8 +4,8 @@
 
 Each teacher has a process of its own. Processor time counts, both sides take turns, and the best of several rounds
 counts: a busy machine changes little. ``adapter`` is what molmv adds to the library itself; ``whole`` also screens and
-parses every row and writes its canonical SMILES where the adapter reads SMILES, as ``molmv featurize`` does. Both ratios
-are to the direct call, which is given the same canonical SMILES.
+parses every row and writes its canonical SMILES where the adapter reads SMILES, as ``molmv featurize`` does. Both
+ratios are to the direct call, which is given the same canonical SMILES.
 """
 
 import argparse
