@@ -54,7 +54,7 @@ class World:
             data=DataConfig(str(self.corpus), str(self.stores), held_out=0.2),
             train=TrainConfig(**small | often | changes.pop("train", {})),
             student={"kind": "gine", "layers": 2, "width": 16, "embedding": 16},
-            loss=LossConfig(**{"hidden": 16, "depth": 1} | changes.pop("loss", {})),
+            loss=LossConfig(**{"objective": "nll", "hidden": 16, "depth": 1} | changes.pop("loss", {})),
             tracking=TrackingConfig(mlflow=False),
         )
         return dataclasses.replace(plan, **changes)

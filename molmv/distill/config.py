@@ -51,11 +51,14 @@ class DataConfig:
 class LossConfig:
     """Arguments of :class:`molmv.loss.MajorityVoteLoss`, and how its targets are standardised.
 
+    The defaults are those that ``benchmarks/losses.py`` chose: every teacher a standardised vector of real numbers, its
+    information bounded by noise of one standard deviation.
+
     In a file ``preset`` names one of :data:`PRESETS` to start from.
 
     Attributes:
-        objective: ``nll``, or a baseline on the same heads: ``mse``, ``cosine``, ``smooth_l1_cosine``, or any other
-            name in ``molmv.density.DENSITIES`` for all teachers.
+        objective: one density in ``molmv.density.DENSITIES`` for all teachers, ``gaussian`` or a baseline on the same
+            heads (``mse``, ``cosine``, ``smooth_l1_cosine``); or ``nll``, each teacher's own likelihood.
         likelihoods: table teacher -> name in ``molmv.density.DENSITIES``, instead of the one on its card.
         scaling: how teachers are standardised: ``auto`` as each density asks (bits and counts are left alone), or one
             of ``scale``, ``whiten`` and ``identity`` for all (:class:`molmv.standardise.Standardiser`).
@@ -66,11 +69,11 @@ class LossConfig:
         teacher_dropout: chance that a teacher is left out of a step.
     """
 
-    objective: str = "nll"
+    objective: str = "gaussian"
     likelihoods: Mapping[str, str] = field(default_factory=dict)
     scaling: str = "auto"
     weights: str | Mapping[str, float] = "per_dimension"
-    noise: float = 0.5
+    noise: float = 1.0
     hidden: int = 512
     depth: int = 2
     teacher_dropout: float = 0.0

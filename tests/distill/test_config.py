@@ -41,7 +41,7 @@ def test_defaults(tmp_path: Path):
     config = read(tmp_path, GOOD)
     assert config.teachers == ("ecfp", "maccs")
     assert (config.train.steps, config.train.batch_size, config.seed) == (10, 512, 0)
-    assert (config.loss.objective, config.loss.noise, config.data.held_out) == ("nll", 0.5, 0.02)
+    assert (config.loss.objective, config.loss.noise, config.data.held_out) == ("gaussian", 1.0, 0.02)
     assert dict(config.student) == {"kind": "gine"}
 
 

@@ -143,6 +143,7 @@ def test_what_does_not_fit_is_refused(world: World, tmp_path: Path, changes: dic
     [
         {"train": {"precision": "bf16"}},
         {"loss": {"objective": "mse"}},
+        {"loss": {"objective": "gaussian"}},
         {"loss": {"objective": "cosine"}},
         {"loss": {"weights": "learnt", "noise": 0.0}},
         {"loss": {"weights": "balanced"}},
