@@ -308,13 +308,13 @@ def table(arguments: argparse.Namespace) -> None:
         for kind in sorted(kinds, key=lambda k: -per_task[k]["linear"].mean()):
             own = [r for r in runs if (r["loss"], r["weights"]) == kind]
             means = [per_task[kind][p][mask].mean() for p in ("linear", "knn") for mask in (is_auroc, ~is_auroc)]
-            nats = np.mean([sum(r["nats"].values()) for r in own])
+            nats = f"{np.mean([sum(r['nats'].values()) for r in own]):.1f}" if own[0]["nats"] else ""
             versus = ["", "", ""]
             if base is not None and kind != ("paper", "per_dimension"):
                 gains = [per_task[kind][p] - base[p] for p in ("linear", "knn")]
                 versus = [f"{(gains[0] > 0).sum()} of {len(gains[0])}", *(f"{wilcoxon(g).pvalue:.2g}" for g in gains)]
             numbers = " | ".join(f"{m:.4f}" for m in means)
-            print(f"| {kind[0]} | {kind[1]} | {len(own)} | {numbers} | {nats:.1f} | {' | '.join(versus)} |")
+            print(f"| {kind[0]} | {kind[1]} | {len(own)} | {numbers} | {nats} | {' | '.join(versus)} |")
 
 
 def main() -> None:
