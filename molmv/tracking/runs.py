@@ -143,13 +143,16 @@ def fetch_predictor(run: str, folder: Path, uri: str = "") -> Path:
     """
     try:
         from mlflow.artifacts import download_artifacts
+
+        # Not public, and the only way: a store that the user or Lightning set before would win over our address.
+        from mlflow.tracking._tracking_service.utils import _use_tracking_uri
     except ImportError as error:
         raise MissingExtraError("mlflow", "evaluate") from error
     place = store_uri(uri)
     address = run if ":/" in run else f"runs:/{run}/{MODEL}"
     folder.mkdir(parents=True, exist_ok=True)  # MLflow does not, and then says that there is no such model
     try:
-        with impatient(place):
+        with impatient(place), _use_tracking_uri(place):
             found = download_artifacts(artifact_uri=address, dst_path=str(folder), tracking_uri=place)
     except Exception as error:  # MLflow raises many kinds: a store that is down, a run that is not there, …
         why = " ".join(str(error).split())[:200]

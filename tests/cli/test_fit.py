@@ -42,8 +42,8 @@ def test_fit_then_predict(molmv_cli: Molmv, assay: Path):
     assert all(float(row["lower"]) <= float(row["prediction"]) <= float(row["upper"]) for row in good)
 
 
-def test_a_server_that_nobody_answers_costs_a_warning(molmv_cli: Molmv, assay: Path):
-    pytest.importorskip("mlflow")
+def test_a_server_that_nobody_answers_costs_a_warning(molmv_cli: Molmv, assay: Path, tmp_path: Path):
+    mlflow = pytest.importorskip("mlflow")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -52,7 +52,12 @@ def test_a_server_that_nobody_answers_costs_a_warning(molmv_cli: Molmv, assay: P
     assert f"warning: MLflow at {address} did not take the run" in run.stderr
     (run_id,) = re.findall(r"MLflow run (\w+) at sqlite", run.stderr)
     local = f"sqlite:///{Path('model/mlruns.db').resolve()}"
-    assert molmv_cli("predict", run_id, assay, "--mlflow", local, "-o", "out.csv").exit_code == 0
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'elsewhere.db'}")  # as a training in the same process does
+    try:
+        assert molmv_cli("predict", run_id, assay, "--mlflow", local, "-o", "out.csv").exit_code == 0
+        assert "elsewhere" in mlflow.get_tracking_uri()
+    finally:
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.mark.parametrize(
