@@ -18,6 +18,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from molmv.errors import CardError, UnknownNameError
+from molmv.hashing import sha256
 
 MODALITIES = ("molecule", "text", "image")
 # The densities of molmv.density that describe a teacher (a test keeps the two in step; that package imports torch).
@@ -208,12 +209,6 @@ def read_card(path: Path) -> TeacherCard:
     if card.name != path.stem:
         raise fail("", "name", f"{card.name!r} should be the file's name, {path.stem!r}.")
     return replace(card, path=path)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _line(text: str, section: str, key: str) -> int:

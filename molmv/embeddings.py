@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float32, Int, UInt64
 
 from molmv.atomic import replacing
 from molmv.errors import OutputError, StoreError
+from molmv.hashing import sha256
 from molmv.rows import VALID
 
 FORMAT = 1
@@ -278,8 +279,7 @@ def _open_part(folder: Path, part: Mapping[str, Any], verify: bool) -> pa.Table:
     if not path.is_file():
         raise StoreError(f"{path} is missing.", "Embed the corpus again.")
     if verify:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256(path)
         if found != part["sha256"]:
             raise StoreError(f"{path} was changed: its SHA-256 is {found}, expected {part['sha256']}.")
     try:

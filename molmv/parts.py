@@ -6,7 +6,6 @@ hash of each part, so that an interrupted job goes on only with the same input, 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 from molmv import formats
 from molmv.atomic import replacing
 from molmv.errors import OutputError
+from molmv.hashing import sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class Parts:
         with replacing(path) as temporary:
             formats.write(temporary, table.schema, lambda _: iter([table]), ".parquet")
         counts = Counter(table.column("status").to_pylist())
-        self._entries.append({"file": path.name, "sha256": _sha256(path), "status": dict(counts)})
+        self._entries.append({"file": path.name, "sha256": sha256(path), "status": dict(counts)})
         self.counts += counts
         with replacing(self._manifest) as temporary:
             temporary.write_text(json.dumps({"job": self.job, "parts": self._entries}, indent=1), encoding="utf-8")
@@ -92,8 +92,8 @@ class Parts:
         changed = differences(found.get("job"), self.job)
         if changed:
             raise OutputError(f"{self.folder} is of another job: {', '.join(changed)} changed.", hint)
-        for i, sha256 in enumerate(hashes):
-            if not self._path(i).exists() or _sha256(self._path(i)) != sha256:
+        for i, recorded in enumerate(hashes):
+            if not self._path(i).exists() or sha256(self._path(i)) != recorded:
                 raise OutputError(f"{self._path(i)} is missing or damaged: its hash is not the recorded one.", hint)
         self._entries, self.counts = entries, counts
 
@@ -162,8 +162,3 @@ def differences(old: Any, new: dict[str, Any], prefix: str = "") -> list[str]:
             short = len(f"{before}{now}") <= 60
             found.append(f"{prefix}{name}" + (f" ({before}, now {now})" if short else ""))
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@ one row is reported with that row; what concerns the file is an :class:`~molmv.e
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from molmv.errors import InputError
+from molmv.hashing import sha256
 from molmv.molecules import diagnose
 from molmv.textfile import TextFile
 
@@ -83,8 +83,7 @@ class Table:
         """SHA-256 (hex) of the file's bytes; None for stdin and pipes."""
         if self._path is None:
             return None
-        with self._path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(self._path)
 
     def chunks(self, size: int, skip_rows: int = 0) -> Iterator[Chunk]:
         """All rows, ``size`` at a time (the last chunk may be shorter). A table is read once.

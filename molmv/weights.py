@@ -27,8 +27,9 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
-from molmv.cards import UNKNOWN, TeacherCard, sha256
+from molmv.cards import UNKNOWN, TeacherCard
 from molmv.errors import WeightsError
+from molmv.hashing import sha256
 
 COMPUTED, TO_DOWNLOAD, UNVERIFIABLE = "computed", "to download", "hash unknown"
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from molmv import molecules
-from molmv.cards import TeacherCard, Weights, sha256
+from molmv.cards import TeacherCard, Weights
 from molmv.errors import CardError, InputError
+from molmv.hashing import sha256
 from molmv.table import open_table
 from molmv.vector_files import VectorFile, read_vectors
 from molmv.weights import locate

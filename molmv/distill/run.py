@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import signal
@@ -29,6 +28,7 @@ from molmv.distill.information import TeacherInformation, held_out_information, 
 from molmv.distill.module import DistillModule
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import ConfigError, InputError, OutputError, StoreError
+from molmv.hashing import sha256
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.student import StudentKind
 from molmv.student.checkpoint import CONFIG, Checkpoint, save_checkpoint
@@ -145,8 +145,7 @@ def _plain_interrupts() -> Iterator[None]:
 def check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
     """Refuse a corpus that is not, byte for byte, the file that the stores were embedded from."""
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
     for store in stores.values():

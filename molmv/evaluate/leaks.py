@@ -6,7 +6,6 @@ ones are told apart in the tables.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from molmv.errors import InputError
 from molmv.evaluate.contenders import Contender
 from molmv.evaluate.splits import Split
 from molmv.evaluate.tasks import Task
+from molmv.hashing import sha256
 from molmv.table import open_table
 
 
@@ -74,8 +74,7 @@ def read_corpus(path: Path, skeletons: bool = True) -> Corpus:
         canonical.update(molecules.canonicalise(rows))
     canonical.discard("")
     flat = frozenset(molecules.skeletons(sorted(canonical))) if skeletons else frozenset()
-    with path.open("rb") as file:
-        return Corpus(hashlib.file_digest(file, "sha256").hexdigest(), frozenset(canonical), flat)
+    return Corpus(sha256(path), frozenset(canonical), flat)
 
 
 def check_corpus(corpus: Corpus, contenders: Sequence[Contender]) -> None:
