@@ -66,37 +66,54 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing, damaged, exchanged, or of another format; the message names it.
     """
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).exists()]
+    if missing:
+        raise CheckpointError(f"{folder} is not a student: {missing[0]} is missing.")
+    content, weights = read_verified(folder / CONFIG, folder / WEIGHTS, FORMAT, "checkpoint format")
+    missing = [name for name in _STORED if name not in content]
+    if missing:
+        raise CheckpointError(f"{folder / CONFIG} has no {', '.join(missing)}.")
+    return Checkpoint(**{name: content[name] for name in _STORED}, weights=weights)
+
+
+def read_verified(
+    config_path: Path, weights_path: Path, expected: int, what: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A JSON object with its own hash and that of a safetensors file, and the tensors of that file.
+
+    Args:
+        config_path: the object.
+        weights_path: the tensors.
+        expected: its key ``format``.
+        what: what that is the format of.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, exchanged, or of another format; the message names it.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    config_path, weights_path = folder / CONFIG, folder / WEIGHTS
     try:
         content = json.loads(config_path.read_text(encoding="utf-8"))
         data = weights_path.read_bytes()
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is not a student: {Path(error.filename).name} is missing.") from error
     except OSError as error:
         raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise CheckpointError(f"{config_path} is damaged: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{config_path}: expected checkpoint format {FORMAT}.", "Update molmv.")
+    if not isinstance(content, dict) or content.get("format") != expected:
+        raise CheckpointError(f"{config_path}: expected {what} {expected}.", "Update molmv.")
     if content.pop("config_digest", None) != config_digest(content):
         raise CheckpointError(f"{config_path} was changed: its hash does not match.", "Fetch it again.")
     found = hashlib.sha256(data).hexdigest()
     if found != content.get("digest"):
         raise CheckpointError(
-            f"{weights_path} was changed: its SHA-256 is {found}, {CONFIG} says {content.get('digest')}.",
+            f"{weights_path} was changed: its SHA-256 is {found}, {config_path.name} says {content.get('digest')}.",
             "Fetch it again.",
         )
-    missing = [name for name in _STORED if name not in content]
-    if missing:
-        raise CheckpointError(f"{config_path} has no {', '.join(missing)}.")
     try:
-        weights = load(data)
+        return content, load(data)
     except SafetensorError as error:
         raise CheckpointError(f"{weights_path} is not a safetensors file: {error}") from error
-    return Checkpoint(**{name: content[name] for name in _STORED}, weights=weights)
 
 
 def config_digest(content: Mapping[str, Any]) -> str:

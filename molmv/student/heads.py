@@ -25,7 +25,7 @@ from molmv.density import DENSITIES, Density, make_density
 from molmv.errors import CheckpointError, ConfigError, MolmvError, UnknownNameError
 from molmv.loss import MajorityVoteLoss
 from molmv.standardise import Standardiser
-from molmv.student.checkpoint import config_digest
+from molmv.student.checkpoint import config_digest, read_verified
 
 FORMAT = 1
 SPEC, TENSORS = "heads.json", "heads.safetensors"
@@ -201,27 +201,9 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _read(folder: Path, student_digest: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    spec, tensors = folder / SPEC, folder / TENSORS
-    try:
-        content = json.loads(spec.read_text(encoding="utf-8"))
-        data = tensors.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise CheckpointError(f"{spec} is damaged: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{spec}: expected heads of format {FORMAT}.", "Update molmv.")
-    if content.get("config_digest") != config_digest(content):
-        raise CheckpointError(f"{spec} was changed: its hash does not match.", "Fetch it again.")
-    found = hashlib.sha256(data).hexdigest()
-    if found != content["digest"]:
-        raise CheckpointError(f"{tensors} was changed: its SHA-256 is {found}, {SPEC} says {content['digest']}.")
+    content, tensors = read_verified(folder / SPEC, folder / TENSORS, FORMAT, "heads of format")
     if content["student"] != student_digest:
-        raise CheckpointError(f"{spec} belongs to another student.", "Use the heads of the run that made this one.")
-    try:
-        return content, load(data)
-    except SafetensorError as error:
-        raise CheckpointError(f"{tensors} is not a safetensors file: {error}") from error
+        raise CheckpointError(
+            f"{folder / SPEC} belongs to another student.", "Use the heads of the run that made this one."
+        )
+    return content, tensors
