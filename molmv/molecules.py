@@ -47,6 +47,19 @@ def screen(smiles: Sequence[Any], problems: dict[int, str] | None = None) -> Row
     return rows
 
 
+def as_smiles(values: Sequence[Any]) -> list[Any]:
+    """RDKit molecules as canonical SMILES; everything else as it is.
+
+    Example:
+        >>> from rdkit.Chem import MolFromSmiles
+        >>> as_smiles([MolFromSmiles("OCC"), "OCC", None])
+        ['CCO', 'OCC', None]
+    """
+    from rdkit import Chem
+
+    return [Chem.MolToSmiles(value) if isinstance(value, Chem.Mol) else value for value in values]
+
+
 def _screen_one(text: Any) -> tuple[str, str] | None:
     if not isinstance(text, str):
         return EMPTY, "missing value"
