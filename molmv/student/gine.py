@@ -40,6 +40,10 @@ class GineConfig:
         embedding: width of the molecule's embedding.
         pooling: some of ``mean``, ``sum``, ``max`` over atoms; concatenated.
         readout: ``last`` pools the last layer, ``all`` every layer and the atom inputs (Xu et al., arXiv 1806.03536).
+        pool_width: channels that each atom is widened to, by a linear map and ReLU, before pooling: sums of many sparse
+            atom features are a learnt count fingerprint (Duvenaud et al., arXiv 1509.09292). 0 = pool atoms as they are.
+        virtual_node: whether a node that all atoms of a molecule share is updated and read in every round (Gilmer et
+            al., arXiv 1704.01212).
     """
 
     layers: int = 4
@@ -48,6 +52,8 @@ class GineConfig:
     embedding: int = 512
     pooling: tuple[str, ...] = ("mean", "sum", "max")
     readout: str = "last"
+    pool_width: int = 0
+    virtual_node: bool = False
 
     def __post_init__(self) -> None:
         for name in ("layers", "width", "expansion", "embedding"):
@@ -57,10 +63,17 @@ class GineConfig:
             raise ConfigError(f"student.pooling: expected some of {', '.join(POOLINGS)}, got {self.pooling!r}.")
         if self.readout not in ("last", "all"):
             raise ConfigError(f"student.readout: expected 'last' or 'all', got {self.readout!r}.")
+        if type(self.pool_width) is not int or self.pool_width < 0:
+            raise ConfigError(f"student.pool_width: expected a whole number from 0, got {self.pool_width!r}.")
+        if type(self.virtual_node) is not bool:
+            raise ConfigError(f"student.virtual_node: expected true or false, got {self.virtual_node!r}.")
 
 
 class GraphTensors(NamedTuple):
-    """A :class:`molmv.graphs.GraphBatch` on a device; edges are sorted by target."""
+    """A :class:`molmv.graphs.GraphBatch` on a device; edges are sorted by target.
+
+    Atoms whose graph is ``num_graphs`` are padding: they come last, have no edges and are pooled into nothing.
+    """
 
     atoms: Int64[Tensor, "atoms fields"]
     source: Int64[Tensor, " edges"]
@@ -75,12 +88,20 @@ class GraphTensors(NamedTuple):
         return GraphTensors(*moved, self.num_graphs)  # type: ignore[arg-type,call-arg]
 
 
-def graph_tensors(batch: GraphBatch) -> GraphTensors:
-    """Numpy to torch. Edges are sorted by target: neighbour sums then write each row in one go."""
+def graph_tensors(batch: GraphBatch, multiple: int = 1) -> GraphTensors:
+    """Numpy to torch. Edges are sorted by target: neighbour sums then write each row in one go.
+
+    Args:
+        batch: the graphs.
+        multiple: pad the atoms to a multiple of this many. Matrix libraries prepare and keep a kernel for each shape:
+            a training whose batches have a few shapes is faster, and needs less memory, than one where each has its own.
+    """
     order = torch.from_numpy(batch.target.argsort(kind="stable"))
     source, target, codes = (torch.from_numpy(a)[order] for a in (batch.source, batch.target, batch.bond_codes))
-    atoms = torch.from_numpy(batch.atoms).long()
-    return GraphTensors(atoms, source, target, codes.long(), torch.from_numpy(batch.graph), batch.num_graphs)
+    padding = -len(batch.atoms) % multiple
+    atoms = nn.functional.pad(torch.from_numpy(batch.atoms).long(), (0, 0, 0, padding))
+    graph = nn.functional.pad(torch.from_numpy(batch.graph), (0, padding), value=batch.num_graphs)
+    return GraphTensors(atoms, source, target, codes.long(), graph, batch.num_graphs)
 
 
 class GineLayer(nn.Module):
@@ -108,6 +129,23 @@ class GineLayer(nn.Module):
         return h + self.mlp(self.norm(self.aggregate(h, bonds, graph)))
 
 
+class VirtualNode(nn.Module):
+    """What a molecule's atoms share: it reads their mean, keeps a state, and adds it to each of them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(
+        self, h: Float[Tensor, "atoms width"], shared: Float[Tensor, "graphs+1 width"], graph: GraphTensors
+    ) -> tuple[Float[Tensor, "atoms width"], Float[Tensor, "graphs+1 width"]]:
+        """Atoms and shared states after the exchange."""
+        mean = _sum_by_graph(h, graph) / _sizes(graph).clamp(min=1)[:, None].to(h.dtype)
+        shared = shared + self.mlp(self.norm(shared + mean))
+        return h + shared.index_select(0, graph.graph).to(h.dtype), shared
+
+
 class GineEncoder(nn.Module):
     """Graphs in, one embedding a graph out.
 
@@ -125,9 +163,13 @@ class GineEncoder(nn.Module):
         for table in [*self.atom_embeddings, *self.bond_embeddings]:
             nn.init.normal_(table.weight, std=len(ATOM_FIELDS) ** -0.5)  # type: ignore[arg-type]
         self.layers = nn.ModuleList(GineLayer(config.width, config.expansion) for _ in range(config.layers))
-        depths = config.layers + 1 if config.readout == "all" else 1
-        self.norm = nn.LayerNorm(config.width * depths)
-        self.readout = nn.Linear(config.width * depths * len(config.pooling), config.embedding)
+        self.virtual_nodes = nn.ModuleList(
+            VirtualNode(config.width) for _ in range(config.layers if config.virtual_node else 0)
+        )
+        channels = config.width * (config.layers + 1 if config.readout == "all" else 1)
+        self.norm = nn.LayerNorm(channels)
+        self.widen = nn.Linear(channels, config.pool_width) if config.pool_width else None
+        self.readout = nn.Linear((config.pool_width or channels) * len(config.pooling), config.embedding)
         self.register_buffer("bond_fields", torch.from_numpy(bond_fields()).long(), persistent=False)
 
     def forward(self, graph: GraphTensors) -> Float[Tensor, "graphs embedding"]:
@@ -135,20 +177,25 @@ class GineEncoder(nn.Module):
         h = _sum_of_embeddings(self.atom_embeddings, graph.atoms)
         bonds = _sum_of_embeddings(self.bond_embeddings, self.bond_fields)
         depths = [h]
-        for layer in self.layers:
+        shared = h.new_zeros(graph.num_graphs + 1, h.shape[1])
+        for i, layer in enumerate(self.layers):
+            if self.config.virtual_node:
+                h, shared = self.virtual_nodes[i](h, shared, graph)
             h = layer(h, bonds, graph)
             depths.append(h)
         atoms = self.norm(torch.cat(depths, dim=1) if self.config.readout == "all" else h)
+        if self.widen is not None:
+            atoms = torch.relu(self.widen(atoms))
         return self.readout(self._pool(atoms, graph))
 
     def _pool(self, atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs pooled"]:
-        total = atoms.new_zeros(graph.num_graphs, atoms.shape[1]).index_add(0, graph.graph, atoms)
+        total = _sum_by_graph(atoms, graph)[: graph.num_graphs]
         pooled = []
         for kind in self.config.pooling:
             if kind == "sum":
                 pooled.append(total / TYPICAL_ATOMS)
             elif kind == "mean":
-                size = torch.bincount(graph.graph, minlength=graph.num_graphs).clamp(min=1)
+                size = _sizes(graph)[: graph.num_graphs].clamp(min=1)
                 pooled.append(total / size[:, None].to(total.dtype))
             else:
                 pooled.append(_segment_max(atoms, graph))
@@ -176,6 +223,16 @@ def _sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields
 
 def _segment_max(atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs channels"]:
     """Maximum over each graph's atoms, which are contiguous; 0 for a graph without atoms."""
-    sizes = torch.bincount(graph.graph, minlength=graph.num_graphs)
+    sizes = _sizes(graph)
     highest = torch.segment_reduce(atoms.float(), "max", lengths=sizes, axis=0, initial=-torch.inf)
-    return torch.where((sizes > 0)[:, None], highest, 0.0)
+    return torch.where((sizes > 0)[:, None], highest, 0.0)[: graph.num_graphs]
+
+
+def _sum_by_graph(atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs+1 channels"]:
+    """Sum over each graph's atoms; the last row is the padding's."""
+    return atoms.new_zeros(graph.num_graphs + 1, atoms.shape[1]).index_add(0, graph.graph, atoms)
+
+
+def _sizes(graph: GraphTensors) -> Int64[Tensor, " graphs+1"]:
+    """Atoms of each graph; the last number is the padding's."""
+    return torch.bincount(graph.graph, minlength=graph.num_graphs + 1)

@@ -12,6 +12,8 @@ from molmv.student.gine import GraphTensors, graph_tensors
 from molmv.table import open_table
 
 CHUNK = 8192
+# Atoms in a training batch are padded to a multiple of this: a few shapes instead of as many as batches.
+ATOM_MULTIPLE = 256
 
 
 class MoleculeInputs:
@@ -27,7 +29,7 @@ class MoleculeInputs:
 
     def batch(self, rows: np.ndarray) -> GraphTensors:
         """Graphs of some rows."""
-        return graph_tensors(self.graphs.batch(rows))
+        return graph_tensors(self.graphs.batch(rows), ATOM_MULTIPLE)
 
 
 def read_corpus(path: Path) -> MoleculeInputs:

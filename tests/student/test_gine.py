@@ -14,6 +14,7 @@ from molmv.student.gine import (
     GineEncoder,
     GineLayer,
     GraphTensors,
+    VirtualNode,
     graph_tensors,
     make_encoder,
 )
@@ -108,6 +109,50 @@ def test_pooling_is_a_plain_loop(pooling: tuple[str, ...], graph: GraphTensors):
         torch.testing.assert_close(found[g], torch.cat([pooled[kind] for kind in pooling]), rtol=1e-5, atol=1e-5)
 
 
+OPTIONS = [{}, {"pool_width": 9}, {"virtual_node": True}, {"pool_width": 9, "virtual_node": True, "readout": "all"}]
+
+
+@pytest.mark.parametrize("sizes", OPTIONS)
+def test_padding_changes_nothing(sizes: dict):
+    encoder = fresh(**sizes)
+    batch = featurise(molecules.screen(SMILES)).batch(np.arange(len(SMILES)))
+    padded = graph_tensors(batch, multiple=64)
+    assert len(padded.atoms) == 64
+    torch.testing.assert_close(encoder(padded), encoder(graph_tensors(batch)))
+
+
+@pytest.mark.parametrize("sizes", OPTIONS)
+def test_molecules_of_a_batch_do_not_see_each_other(sizes: dict):
+    encoder = fresh(**sizes)
+    graphs = featurise(molecules.screen(SMILES))
+    alone = [encoder(graph_tensors(graphs.batch(np.array([i])))) for i in range(len(SMILES))]
+    torch.testing.assert_close(encoder(molecule_graphs()), torch.cat(alone))
+
+
+def test_wide_pooling_is_a_plain_loop():
+    encoder, graph = fresh(layers=1, pool_width=9, pooling=("sum",)), molecule_graphs()
+    atoms: list[torch.Tensor] = []
+    encoder.norm.register_forward_hook(lambda module, inputs, output: atoms.append(output))
+    found = encoder(graph)
+    sums = torch.zeros(graph.num_graphs, 9)
+    for row, owner in zip(atoms[0], graph.graph, strict=True):
+        sums[owner] += (encoder.widen.weight @ row + encoder.widen.bias).clamp(min=0)
+    torch.testing.assert_close(found, encoder.readout(sums / TYPICAL_ATOMS))
+
+
+def test_virtual_node_is_a_plain_loop():
+    torch.manual_seed(0)
+    node, graph = VirtualNode(WIDTH), molecule_graphs()
+    h, shared = torch.randn(len(graph.atoms), WIDTH), torch.randn(graph.num_graphs + 1, WIDTH)
+    atoms, states = node(h, shared, graph)
+    for i in range(graph.num_graphs):
+        own = h[graph.graph == i]
+        mean = own.mean(0) if len(own) else torch.zeros(WIDTH)
+        state = shared[i] + node.mlp(node.norm(shared[i] + mean))
+        torch.testing.assert_close(states[i], state)
+        torch.testing.assert_close(atoms[graph.graph == i], own + state)
+
+
 def test_graph_without_atoms_is_the_bias():
     encoder = fresh()
     found = encoder(molecule_graphs())
@@ -154,6 +199,8 @@ def test_names_of_the_parameters_stay():
         ({"pooling": "mean"}, r"student\.pooling"),
         ({"pooling": [["mean"]]}, r"student\.pooling"),
         ({"readout": "first"}, r"student\.readout.*'first'"),
+        ({"pool_width": -1}, r"student\.pool_width.*-1"),
+        ({"virtual_node": 1}, r"student\.virtual_node.*1"),
         ({"with": 3}, "unknown key 'with'. Did you mean 'width'"),
     ],
 )

@@ -1,0 +1,209 @@
+"""Experiments on the student: one change at a time from a plain one, judged as `losses.py` judges losses.
+
+    python benchmarks/students.py run --jobs 2             # every experiment that has not been run
+    python benchmarks/students.py run --only wide virtual-node
+    python benchmarks/students.py models minimol ecfp-count molmv-small   # teachers and students through the same probes
+    python benchmarks/students.py table                    # `benchmarks/results/students.csv`, and a Markdown table
+
+All experiments have the corpus, the held-out rows, the heads, and unless they say otherwise the steps in common. What
+they showed is in `benchmarks/EXPERIMENTS.md`. The probes use labels of TDC: a choice made by them is tuned on these sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from losses import ROOT, probe, tasks
+
+SIX = ("minimol", "pretrain-gnn-gcn-contextpred", "rdkit-descriptors", "ecfp", "topological-torsion-count", "maccs")
+GRAPH = ("pretrain-gnn-graphsage-contextpred", "pretrain-gnn-gat-contextpred")
+COUNTS = ("ecfp-count", "atom-pair-count")
+BERT = ("rxnfp-bert-pretrained",)
+NINE = (*SIX[:3], "ecfp-count", "atom-pair-count", *SIX[4:], *GRAPH[:1], *BERT)  # ecfp's bits are in its counts
+
+PLAIN: dict[str, Any] = {
+    "teachers": SIX,
+    "student": {"kind": "gine", "layers": 4, "width": 128, "expansion": 2, "embedding": 512},
+    "loss": {"objective": "gaussian", "noise": 1.0, "hidden": 512, "depth": 1},
+    "train": {"steps": 800, "batch_size": 256, "learning_rate": 1e-3},
+}
+# name: what is changed, by part
+EXPERIMENTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "embedding-256": {"student": {"embedding": 256}},
+    "embedding-1024": {"student": {"embedding": 1024}},
+    "wide": {"student": {"pool_width": 512}},
+    "virtual-node": {"student": {"virtual_node": True}},
+    "wide-virtual": {"student": {"pool_width": 512, "virtual_node": True}},
+    "readout-all": {"student": {"readout": "all"}},
+    "nine": {"teachers": NINE},
+    "eleven": {"teachers": (*SIX, *GRAPH, *COUNTS, *BERT)},
+    "no-minimol": {"teachers": SIX[1:]},
+    "fingerprints": {"teachers": (*SIX[3:], *COUNTS)},
+    "networks": {"teachers": (*SIX[:2], *GRAPH, *BERT)},
+    "small-batch": {"train": {"steps": 1600, "batch_size": 128}},
+    "rate-2e-3": {"train": {"learning_rate": 2e-3}},
+    "deep-heads": {"loss": {"depth": 2}},
+    "linear-heads": {"loss": {"depth": 0}},
+    "double": {"train": {"steps": 1600}},
+}
+
+
+def settings(name: str) -> dict[str, Any]:
+    """The plain student's settings with the changes of one experiment."""
+    changes = EXPERIMENTS[name]
+    return {
+        part: {**value, **changes.get(part, {})} if isinstance(value, dict) else changes.get(part, value)
+        for part, value in PLAIN.items()
+    }
+
+
+def train(name: str, arguments: argparse.Namespace, folder: Path) -> Path:
+    """One student."""
+    import molmv
+    from molmv.distill.config import (
+        DataConfig,
+        DistillConfig,
+        InformationConfig,
+        LossConfig,
+        TrackingConfig,
+        TrainConfig,
+    )
+
+    chosen = settings(name)
+    config = DistillConfig(
+        name=name,
+        output=str(folder),
+        teachers=chosen["teachers"],
+        data=DataConfig(str(arguments.corpus), str(arguments.stores), held_out=0.02, rows=arguments.rows),
+        student=chosen["student"],
+        loss=LossConfig(**chosen["loss"]),
+        train=TrainConfig(**chosen["train"], threads=1, validate_every=800, checkpoint_every=400),
+        tracking=TrackingConfig(mlflow=False),
+        information=InformationConfig(rows=0),
+        seed=arguments.seed,
+    )
+    return molmv.distill(config, resume=True)
+
+
+def judge(model: Any) -> dict[str, dict[str, Any]]:
+    """Scores of both probes on every set."""
+    return {
+        task: {"metric": metric, **probe(model.embed(model.screen(smiles)), labels, metric)}
+        for task, (metric, smiles, labels) in tasks().items()
+    }
+
+
+def run(name: str, arguments: argparse.Namespace) -> None:
+    """Train, judge, write one file."""
+    result = arguments.runs / f"{name}-{arguments.seed}.json"
+    if result.exists():
+        return
+    import torch
+
+    from molmv.models import load_student
+
+    torch.set_num_threads(1)
+    start = time.process_time()
+    folder = train(name, arguments, arguments.runs / f"{name}-{arguments.seed}")
+    trained = time.process_time() - start
+    summary = json.loads((folder.parent / "summary.json").read_text())
+    _write(result, name, judge(load_student(str(folder))), round(trained), summary)
+
+
+def judge_models(arguments: argparse.Namespace) -> None:
+    """Teachers and finished students through the same probes."""
+    from molmv.models import load_embedder
+
+    for name in arguments.names:
+        result = arguments.runs / f"model-{Path(name).name}-0.json"
+        if not result.exists():
+            _write(result, f"model-{Path(name).name}", judge(load_embedder(name)), 0, {})
+
+
+def _write(result: Path, name: str, scores: dict[str, dict[str, Any]], seconds: int, held_out: dict[str, Any]) -> None:
+    content = {"name": name, "cpu_seconds": seconds, "scores": scores, "held_out": held_out}
+    result.parent.mkdir(parents=True, exist_ok=True)
+    result.with_suffix(".part").write_text(json.dumps(content, indent=1))
+    result.with_suffix(".part").rename(result)
+    print(f"{name:24} {' '.join(f'{mean:.4f}' for mean in _means(content))}  {seconds} s", flush=True)
+
+
+def _means(content: dict[str, Any]) -> list[float]:
+    return [
+        float(np.mean([s[kind] for s in content["scores"].values() if s["metric"] == metric]))
+        for kind in ("linear", "knn")
+        for metric in ("auroc", "r2")
+    ]
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """One CSV row a run and set, and a Markdown table with paired tests against the plain student."""
+    from scipy.stats import wilcoxon
+
+    found = [json.loads(path.read_text()) for path in sorted(arguments.runs.glob("*.json"))]
+    with arguments.output.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("name", "dataset", "metric", "linear", "knn"))
+        for r in found:
+            for task, s in r["scores"].items():
+                writer.writerow((r["name"], task, s["metric"], f"{s['linear']:.5f}", f"{s['knn']:.5f}"))
+    base = next((r for r in found if r["name"] == "plain"), None)
+    print(
+        "| experiment | linear AUROC | linear R² | k-NN AUROC | k-NN R² | sets above plain | p | CPU s |\n"
+        + "|---" * 8
+        + "|"
+    )
+    for r in sorted(found, key=lambda r: -_means(r)[0] - _means(r)[1]):
+        versus = ["", ""]
+        if base and r is not base:
+            gains = [r["scores"][t]["linear"] - s["linear"] for t, s in base["scores"].items()]
+            versus = [f"{sum(g > 0 for g in gains)} of {len(gains)}", f"{wilcoxon(gains).pvalue:.2g}"]
+        print(
+            f"| {r['name']} | {' | '.join(f'{m:.4f}' for m in _means(r))} | {' | '.join(versus)} | {r['cpu_seconds']} |"
+        )
+
+
+def _work(arguments: argparse.Namespace, queue: Any) -> None:
+    while (name := queue.get()) is not None:
+        run(name, arguments)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("run", "models", "table"))
+    parser.add_argument("names", nargs="*", help="models to judge")
+    parser.add_argument("--corpus", type=Path, default=ROOT / "build" / "corpus.smi")
+    parser.add_argument("--stores", type=Path, default=ROOT / "build" / "store")
+    parser.add_argument("--runs", type=Path, default=ROOT / "build" / "students")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "students.csv")
+    parser.add_argument("--rows", type=int, default=120_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.what == "table":
+        table(arguments)
+    elif arguments.what == "models":
+        judge_models(arguments)
+    else:
+        context = multiprocessing.get_context("spawn")
+        queue = context.Queue()
+        for name in [*arguments.only, *[None] * arguments.jobs]:
+            queue.put(name)
+        workers = [context.Process(target=_work, args=(arguments, queue)) for _ in range(arguments.jobs)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+
+if __name__ == "__main__":
+    main()
