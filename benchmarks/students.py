@@ -2,11 +2,12 @@
 
     python benchmarks/students.py run --jobs 2             # every experiment that has not been run
     python benchmarks/students.py run --only wide virtual-node
-    python benchmarks/students.py models minimol ecfp-count molmv-small   # teachers and students through the same probes
+    python benchmarks/students.py models minimol ecfp-count molmv-small   # the same probes
     python benchmarks/students.py table                    # `benchmarks/results/students.csv`, and a Markdown table
 
 All experiments have the corpus, the held-out rows, the heads, and unless they say otherwise the steps in common. What
-they showed is in `benchmarks/EXPERIMENTS.md`. The probes use labels of TDC: a choice made by them is tuned on these sets.
+they showed is in `benchmarks/EXPERIMENTS.md`. The probes use labels of TDC: a choice made
+by them is tuned on these sets.
 """
 
 from __future__ import annotations

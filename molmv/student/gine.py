@@ -40,8 +40,8 @@ class GineConfig:
         embedding: width of the molecule's embedding.
         pooling: some of ``mean``, ``sum``, ``max`` over atoms; concatenated.
         readout: ``last`` pools the last layer, ``all`` every layer and the atom inputs (Xu et al., arXiv 1806.03536).
-        pool_width: channels that each atom is widened to, by a linear map and ReLU, before pooling: sums of many sparse
-            atom features are a learnt count fingerprint (Duvenaud et al., arXiv 1509.09292). 0 = pool atoms as they are.
+        pool_width: channels that each atom is widened to, by a linear map and ReLU, before pooling: sums of many
+            sparse features are a learnt count fingerprint (Duvenaud et al., arXiv 1509.09292). 0 = pool atoms as they are.
         virtual_node: whether a node that all atoms of a molecule share is updated and read in every round (Gilmer et
             al., arXiv 1704.01212).
     """
@@ -94,7 +94,7 @@ def graph_tensors(batch: GraphBatch, multiple: int = 1) -> GraphTensors:
     Args:
         batch: the graphs.
         multiple: pad the atoms to a multiple of this many. Matrix libraries prepare and keep a kernel for each shape:
-            a training whose batches have a few shapes is faster, and needs less memory, than one where each has its own.
+            batches of a few shapes need less memory, and no more time, than batches that each have their own.
     """
     order = torch.from_numpy(batch.target.argsort(kind="stable"))
     source, target, codes = (torch.from_numpy(a)[order] for a in (batch.source, batch.target, batch.bond_codes))
