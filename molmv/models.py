@@ -64,11 +64,15 @@ def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int
 
 
 def load_embedder(name_or_path: str, device: str = "auto", batch_size: int | None = None) -> Embedder:
-    """A student (name or checkpoint folder) or a teacher (name, card, ``skfp:…``).
+    """A student (name, checkpoint folder or ``.onnx`` file) or a teacher (name, card, ``skfp:…``).
 
     Raises:
         UnknownNameError: no such thing; lists what there is.
     """
+    if name_or_path.endswith(".onnx") and Path(name_or_path).is_file():
+        from molmv.onnx_student import OnnxStudent
+
+        return OnnxStudent(name_or_path, batch_size=batch_size)
     named = name_or_path in cards.card_names()  # wins over a folder of that name, which may well be its store
     if name_or_path in student_names() or (not named and Path(name_or_path).is_dir()):
         return load_student(name_or_path, device, batch_size)

@@ -24,6 +24,8 @@ _VERBS = {
     "information": "molmv.cli.information:information",
     "fit": "molmv.cli.fit:fit",
     "predict": "molmv.cli.predict:predict",
+    "report": "molmv.cli.report:report",
+    "export": "molmv.cli.export:export",
     "doctor": "molmv.cli.doctor:doctor",
 }
 
