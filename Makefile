@@ -3,6 +3,7 @@
 # make test-all  every test
 # make check     ruff, mypy, import contracts
 # make students  distils the released students again: hours; goes on where it stopped
+# make tables    evaluates all models under all protocols, beside published rows: hours; goes on where it stopped
 # make clean     removes caches and what demo wrote; keeps .venv, and in build/ what took hours
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 STORE  := build/library_embeddings.parquet
 
-.PHONY: demo test test-all check students clean
+.PHONY: demo test test-all check students tables clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.molmv-core
@@ -44,6 +45,10 @@ students: $(VENV)/.molmv-dev
 	$(BIN)/python configs/release.py build/molmv-small/student
 	$(BIN)/python benchmarks/probe.py $(PROBED) molmv-small
 	$(BIN)/python configs/release.py build/molmv-small/student
+
+# CORPORA=FILE…: what the released students were distilled on, to count test molecules in it.
+tables: $(VENV)/.molmv-dev
+	$(BIN)/python benchmarks/tables.py $(CORPORA:%=--corpus %)
 
 clean:
 	rm -rf $(STORE) dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -12,7 +12,10 @@ from molmv.cli import terminal
 
 def evaluate(
     model: Annotated[
-        list[str] | None, typer.Option("-m", "--model", help="A student, a teacher or a checkpoint folder; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "-m", "--model", help="A student, a teacher or a checkpoint folder; A+B: side by side; repeatable."
+        ),
     ] = None,
     protocol: Annotated[
         str,
@@ -31,8 +34,15 @@ def evaluate(
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
     baselines: Annotated[bool, typer.Option(help="ECFP, ECFP counts, RDKit descriptors.")] = True,
     concatenation: Annotated[bool, typer.Option(help="All teachers side by side.")] = True,
+    beside: Annotated[
+        list[str] | None, typer.Option(help="A model of which only finished scores are in the tables; repeatable.")
+    ] = None,
+    published: Annotated[
+        Path | None, typer.Option(help="A CSV of published numbers with the columns of the protocol's table.")
+    ] = None,
     corpus: Annotated[
-        Path | None, typer.Option("--corpus", help="What a student was distilled on: look for test molecules in it.")
+        list[Path] | None,
+        typer.Option("--corpus", help="What a student was distilled on: look for test molecules in it; repeatable."),
     ] = None,
     censored: Annotated[str, typer.Option("--censored", help="Labels like >100: refuse, drop, keep-bound.")] = "refuse",
     mlflow: Annotated[str | None, typer.Option("--mlflow", metavar="URI", help="Log to this MLflow store.")] = None,
@@ -62,7 +72,9 @@ def evaluate(
             jobs=jobs,
             baselines=baselines,
             concatenation=concatenation,
-            corpus=corpus,
+            beside=beside or (),
+            published=published,
+            corpus=corpus or (),
             censored=censored,
             mlflow=mlflow,
             plots=figures,

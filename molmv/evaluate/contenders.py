@@ -60,7 +60,8 @@ def gather(models: Sequence[str | Embedder], baselines: bool = True, concatenati
     """The lines of a table.
 
     Args:
-        models: names of teachers or students, checkpoint folders, or embedders themselves.
+        models: names of teachers or students, checkpoint folders, several of these with ``+`` between for their
+            vectors side by side, or embedders themselves.
         baselines: add :data:`BASELINES`.
         concatenation: add all teachers side by side, if a model beyond the baselines is a teacher.
 
@@ -68,17 +69,33 @@ def gather(models: Sequence[str | Embedder], baselines: bool = True, concatenati
         UnknownNameError, MissingExtraError, WeightsError, CheckpointError: see :func:`molmv.models.load_embedder`.
     """
     named = list(models) + [name for name in BASELINES if baselines and name not in models]
-    loaded = [load_embedder(m, device="cpu") if isinstance(m, str) else m for m in named]
-    lines = [_contender(embedder) for embedder in loaded]
-    teachers = [line for line in lines if not line.corpus and _card(line.embedders[0]) is not None]
+    lines = [contender(model) for model in named]
+    teachers = [line for line in lines if not line.corpus and _card(line.embedders[0]) and len(line.embedders) == 1]
     if concatenation and any(line.name not in BASELINES for line in teachers) and len(teachers) > 1:
-        seen = {name: tasks for line in teachers for name, tasks in line.labels_seen.items()}
-        embedders = tuple(line.embedders[0] for line in teachers)
-        lines.append(Contender(CONCATENATION, embedders, all(line.discrete for line in teachers), seen))
+        lines.append(_side_by_side(CONCATENATION, teachers))
     return lines
 
 
-def _contender(embedder: Embedder) -> Contender:
+def contender(model: str | Embedder) -> Contender:
+    """One line of a table.
+
+    Raises:
+        UnknownNameError, MissingExtraError, WeightsError, CheckpointError: see :func:`molmv.models.load_embedder`.
+    """
+    if not isinstance(model, str):
+        return _alone(model)
+    if "+" in model and not Path(model).exists():
+        return _side_by_side(model, [contender(part) for part in model.split("+")])
+    return _alone(load_embedder(model, device="cpu"))
+
+
+def _side_by_side(name: str, parts: Sequence[Contender]) -> Contender:
+    seen = {teacher: tasks for part in parts for teacher, tasks in part.labels_seen.items()}
+    embedders = tuple(embedder for part in parts for embedder in part.embedders)
+    return Contender(name, embedders, all(part.discrete for part in parts), seen)
+
+
+def _alone(embedder: Embedder) -> Contender:
     card, origin = _card(embedder), embedder.provenance
     discrete = card is not None and card.likelihood in ("bernoulli", "bernoulli_mixture", "count", "poisson")
     about = origin.get("teachers") if isinstance(origin.get("teachers"), dict) else {embedder.name: origin}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from molmv.evaluate import contenders, figures, leaks, metrics, statistics, tabl
 from molmv.evaluate.leaks import Leak
 from molmv.evaluate.protocol import Evaluation, pick
 from molmv.evaluate.protocols import PROTOCOLS
+from molmv.evaluate.published import Published, page, read_published
 from molmv.evaluate.runner import Progress, Result, load_prepared, run
 from molmv.evaluate.tasks import Task, describe
 
@@ -33,6 +34,7 @@ class Report:
         notes: what was read of each task, in a line.
         folder: where the files are.
         files: what was written.
+        published: somebody else's numbers, to stand beside; None without.
     """
 
     protocol: str
@@ -42,9 +44,14 @@ class Report:
     notes: tuple[str, ...]
     folder: Path
     files: tuple[Path, ...]
+    published: Published | None = None
 
     def __str__(self) -> str:
-        return tables.summary(self.results, self.leaks, self.models, f"Protocol {self.protocol}")
+        text = tables.summary(self.results, self.leaks, self.models, f"Protocol {self.protocol}")
+        if self.published is None:
+            return text
+        beside = page(self.published, self.results, self.models, tables.flagged_tasks(self.leaks))
+        return f"{text}\n{beside}\n" if beside else text
 
     @property
     def means(self) -> dict[str, float]:
@@ -70,7 +77,9 @@ def evaluate(
     jobs: int = 1,
     baselines: bool = True,
     concatenation: bool = True,
-    corpus: str | Path | None = None,
+    beside: Sequence[str | Embedder] = (),
+    published: str | Path | None = None,
+    corpus: str | Path | Sequence[str | Path] = (),
     censored: str = "refuse",
     mlflow: str | None = None,
     plots: bool = True,
@@ -79,7 +88,7 @@ def evaluate(
     """Evaluate models, beside ECFP, ECFP counts and RDKit's descriptors, under one protocol.
 
     Args:
-        models: names of students or teachers, checkpoint folders, or embedders.
+        models: names of students or teachers, checkpoint folders, or embedders; ``A+B``: their vectors side by side.
         protocol: ``strict``, ``paper``, ``paper-fixed``, ``embedding-benchmark``, ``tdc-admet`` or
             ``unsupervised``.
         tasks: public data sets, or files as ``assay.csv:pIC50``; the protocol's own if none.
@@ -88,7 +97,9 @@ def evaluate(
         jobs: processes.
         baselines: whether the baselines are in the table.
         concatenation: whether all teachers side by side are in the table, where there is one beyond the baselines.
-        corpus: the file that a student was distilled on, to look for test molecules in it.
+        beside: models for which nothing is computed; what an earlier run kept of them is in the tables.
+        published: a CSV file of numbers to stand beside, see :mod:`molmv.evaluate.published`.
+        corpus: files that students were distilled on, to look for test molecules in them.
         censored: what to do with labels like ``>100`` in a user's file: ``refuse``, ``drop`` or ``keep-bound``.
         mlflow: URI of a tracking store, or ``""`` for the default one; None: no tracking. A server that is down never
             stops an evaluation.
@@ -113,25 +124,30 @@ def evaluate(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot make the folder {folder}: {error.strerror}.", "Choose another.") from error
+    rows_beside = read_published(Path(published), protocol) if published is not None else None
     asked = [models] if isinstance(models, str) or not isinstance(models, Sequence) else list(models)
     lines = contenders.gather(asked, baselines, concatenation)
-    if not lines:
+    others = [contenders.contender(model) for model in beside]
+    others = [other for other in others if other.name not in {line.name for line in lines}]
+    if not lines + others:
         raise InputError("There is no model to evaluate.", "Name one, or leave the baselines in.")
     names = [tasks] if isinstance(tasks, str) else list(tasks)
     prepared = list(load_prepared(plan, names, censored))
-    results = run(plan, lines, prepared, chosen, folder / "scores", jobs, progress)
-    found = _leaks(plan, lines, prepared, Path(corpus) if corpus is not None else None)
-    report = Report(
-        protocol,
-        tuple(line.name for line in lines),
-        tuple(results),
-        tuple(found),
-        tuple(describe(task) for task in prepared),
-        folder,
-        (),
+    found = _leaks(plan, lines + others, prepared, [corpus] if isinstance(corpus, str | Path) else corpus)
+    notes = tuple(describe(task) for task in prepared)
+
+    def report_of(results: Sequence[Result], draw: bool) -> Report:
+        names = {result.model for result in results}
+        models = tuple(line.name for line in lines + others if line.name in names)
+        told = tuple(leak for leak in found if leak.model in names)
+        report = Report(protocol, models, tuple(results), told, notes, folder, (), rows_beside)
+        return replace(report, files=tuple(_write(report, folder, draw)))
+
+    # Tables are written after every model: a run that is cut off leaves whole rows.
+    results = run(
+        plan, lines, prepared, chosen, folder / "scores", jobs, progress, others, lambda r: report_of(r, False)
     )
-    written = _write(report, folder, plots)
-    report = Report(**{**report.__dict__, "files": tuple(written)})
+    report = report_of(results, plots)
     if mlflow is not None:
         _track(report, plan, mlflow)
     return report
@@ -146,17 +162,17 @@ def _need_scikit_learn() -> None:
 
 
 def _leaks(
-    plan: Evaluation, lines: Sequence[contenders.Contender], tasks: Sequence[Task], path: Path | None
+    plan: Evaluation, lines: Sequence[contenders.Contender], tasks: Sequence[Task], files: Sequence[str | Path]
 ) -> list[Leak]:
-    corpus = leaks.read_corpus(path) if path else None
-    if corpus:
+    corpora = [leaks.read_corpus(Path(path)) for path in files]
+    for corpus in corpora:
         leaks.check_corpus(corpus, lines)
     found = []
     for task in tasks:
         split = next((split for _, _, split in plan.splits(task)), None)
         if split is not None:
             shares = leaks.across(task, split)
-            found += [leaks.find(line, task, split, shares, corpus) for line in lines]
+            found += [leaks.find(line, task, split, shares, corpora) for line in lines]
     return found
 
 

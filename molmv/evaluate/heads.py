@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float, Int
 
 from molmv.evaluate import metrics
+from molmv.evaluate.features import make_features, mean_and_scale
 from molmv.evaluate.logistic import fit_logistic
-from molmv.evaluate.probes import Features, Probes, mean_and_scale, predict, train
+from molmv.evaluate.probes import Probes, predict, train
 from molmv.evaluate.tasks import CLASSIFICATION
 
 # Inverse regularisation strengths of arXiv 2508.06199.
@@ -192,7 +193,7 @@ def mlp(data: Data, hidden: int = 256, epochs: int = 40) -> Fitted:
     ids, sizes = np.unique(data.folds, return_counts=True)
     held = [np.flatnonzero(data.folds == fold)[: sizes.min()] for fold in ids]
     fitted_on = [np.flatnonzero(data.folds != fold)[: len(data.y) - sizes.max()] for fold in ids]
-    features = Features(np.concatenate([data.X, data.X_test]), fitted_on)
+    features = make_features(np.concatenate([data.X, data.X_test]), fitted_on)
     classes = data.kind == CLASSIFICATION
     mean, scale = (0.0, 1.0) if classes else (data.y.mean(), data.y.std() or 1.0)
     y = (data.y - mean) / scale

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import UInt64
 
 from molmv import molecules
+from molmv.atomic import replacing
 from molmv.errors import InputError
 from molmv.evaluate.contenders import Contender
+from molmv.evaluate.sources import home
 from molmv.evaluate.splits import Split
 from molmv.evaluate.tasks import Task
 from molmv.hashing import sha256
@@ -53,28 +59,39 @@ class Corpus:
 
     Attributes:
         sha256: of the file.
-        canonical: their canonical SMILES.
-        skeletons: see :func:`molmv.molecules.skeletons`.
+        canonical: :func:`molmv.molecules.keys` of their canonical SMILES.
+        skeletons: keys of their skeletons, see :func:`molmv.molecules.skeletons`.
     """
 
     sha256: str
-    canonical: frozenset[str]
-    skeletons: frozenset[str]
+    canonical: UInt64[np.ndarray, " n"]
+    skeletons: UInt64[np.ndarray, " m"]
 
 
-def read_corpus(path: Path, skeletons: bool = True) -> Corpus:
-    """Read a corpus of SMILES; a quarter of a million molecules take a few minutes.
+def read_corpus(path: Path) -> Corpus:
+    """Read a corpus of SMILES. A quarter of a million molecules take two minutes, once: keys are kept in the cache.
 
     Raises:
         InputError: it cannot be read.
     """
+    rows = open_table(path)  # says what is wrong with the file
+    digest = sha256(path)
+    kept = home() / "evaluate" / f"corpus-{digest[:16]}.npz"
+    try:
+        with np.load(kept, allow_pickle=False) as found:
+            return Corpus(digest, found["canonical"], found["skeletons"])
+    except (OSError, ValueError, KeyError, BadZipFile):
+        pass  # not there, or damaged
     canonical: set[str] = set()
-    for chunk in open_table(path).chunks(8192):
-        rows = molecules.screen(chunk.values, chunk.problems)
-        canonical.update(molecules.canonicalise(rows))
+    for chunk in rows.chunks(8192):
+        canonical.update(molecules.canonicalise(molecules.screen(chunk.values, chunk.problems)))
     canonical.discard("")
-    flat = frozenset(molecules.skeletons(sorted(canonical))) if skeletons else frozenset()
-    return Corpus(sha256(path), frozenset(canonical), flat)
+    flat = set(molecules.skeletons(sorted(canonical)))
+    corpus = Corpus(digest, *(np.unique(molecules.keys(sorted(these))) for these in (canonical, flat)))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(kept) as temporary, temporary.open("wb") as file:
+        np.savez(file, canonical=corpus.canonical, skeletons=corpus.skeletons)
+    return corpus
 
 
 def check_corpus(corpus: Corpus, contenders: Sequence[Contender]) -> None:
@@ -91,13 +108,14 @@ def check_corpus(corpus: Corpus, contenders: Sequence[Contender]) -> None:
 
 def across(task: Task, split: Split) -> tuple[float, float]:
     """Share of the test molecules that are in the training part too: as they are, and by skeleton."""
-    exact = {task.canonical[i] for i in split.train}
-    flat = set(molecules.skeletons(sorted(exact)))
-    test = [task.canonical[i] for i in split.test]
-    return _share(test, exact), _share(molecules.skeletons(test), flat)
+    train, test = ([task.canonical[i] for i in rows] for rows in (split.train, split.test))
+    flat = molecules.keys(molecules.skeletons(train))
+    return _share(test, molecules.keys(train)), _share(molecules.skeletons(test), flat)
 
 
-def find(contender: Contender, task: Task, split: Split, shares: tuple[float, float], corpus: Corpus | None) -> Leak:
+def find(
+    contender: Contender, task: Task, split: Split, shares: tuple[float, float], corpora: Sequence[Corpus] = ()
+) -> Leak:
     """All that is known of one contender on one task.
 
     Args:
@@ -105,20 +123,20 @@ def find(contender: Contender, task: Task, split: Split, shares: tuple[float, fl
         task: the task.
         split: its first split.
         shares: from :func:`across`.
-        corpus: of the distillation; used if it is the contender's.
+        corpora: of distillations; the contender's is used.
     """
     seen = [t for t, tasks in contender.labels_seen.items() if task.name.lower() in {name.lower() for name in tasks}]
-    own = corpus if corpus and corpus.sha256 == contender.corpus else None
+    own = next((corpus for corpus in corpora if corpus.sha256 == contender.corpus), None)
     test = [task.canonical[i] for i in split.test]
     return Leak(
         contender.name,
         task.name,
         ", ".join(sorted(seen)),
         _share(test, own.canonical) if own else None,
-        _share(molecules.skeletons(test), own.skeletons) if own and own.skeletons else None,
+        _share(molecules.skeletons(test), own.skeletons) if own else None,
         *shares,
     )
 
 
-def _share(these: Sequence[str], those: set[str] | frozenset[str]) -> float:
-    return sum(text in those for text in these) / max(len(these), 1)
+def _share(these: Sequence[str], those: UInt64[np.ndarray, " n"]) -> float:
+    return float(np.isin(molecules.keys(these), those).mean()) if these else 0.0

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, layer_norm, mse_loss
 
+from molmv.evaluate.features import Features
+
 
 class Probes:
     """A stack of probes with their own parameters.
@@ -31,56 +33,26 @@ class Probes:
         def uniform(fan_in: int, *shape: int) -> Tensor:
             bound = fan_in**-0.5
             drawn = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in self._generators]
-            return torch.stack(drawn).requires_grad_()
+            return torch.stack(drawn)
 
-        self.first, self.first_bias = uniform(dim, dim, hidden), uniform(dim, 1, hidden)
+        self.first, self.first_bias = uniform(dim, dim, hidden), uniform(dim, 1, hidden).requires_grad_()
         self.gain = torch.ones(len(seeds), 1, hidden, requires_grad=True)
         self.shift = torch.zeros(len(seeds), 1, hidden, requires_grad=True)
-        self.last, self.last_bias = uniform(hidden, hidden, 1), uniform(hidden, 1, 1)
+        self.last, self.last_bias = uniform(hidden, hidden, 1).requires_grad_(), uniform(hidden, 1, 1).requires_grad_()
 
     @property
     def parameters(self) -> list[Tensor]:
         """All parameters, stacked along the first axis."""
         return [self.first, self.first_bias, self.gain, self.shift, self.last, self.last_bias]
 
-    def __call__(self, X: Float[Tensor, "probes n d"]) -> Float[Tensor, "probes n"]:
-        """Logits or values."""
-        h = layer_norm(torch.baddbmm(self.first_bias, X, self.first), (self.hidden,))
+    def above(self, h: Float[Tensor, "probes n hidden"]) -> Float[Tensor, "probes n"]:
+        """Logits or values from the first layer's products, without its bias."""
+        h = layer_norm(h + self.first_bias, (self.hidden,))
         return torch.baddbmm(self.last_bias, (h * self.gain + self.shift).relu(), self.last).squeeze(2)
 
     def shuffled(self, n: int) -> Int[Tensor, "probes n"]:
         """A new order of n rows for each probe."""
         return torch.stack([torch.randperm(n, generator=g) for g in self._generators])
-
-
-class Features:
-    """One matrix, scaled for each probe in its own way; rows are gathered as they are asked for.
-
-    Args:
-        X: features of all rows.
-        fitted_on: for each probe the rows whose mean and standard deviation scale the features; one for all probes
-            if there is only one.
-    """
-
-    def __init__(self, X: Float[np.ndarray, "n d"], fitted_on: Sequence[np.ndarray]) -> None:
-        self.rows, self.dim = X.shape
-        copies = []
-        for rows in fitted_on:
-            mean, scale = mean_and_scale(X[rows])
-            copies.append(torch.from_numpy(((X - mean) / scale).astype(np.float32)))
-        self._copies = torch.cat(copies)
-        self._offset = torch.arange(len(copies))[:, None] * self.rows
-
-    def __call__(self, rows: Int[Tensor, "probes n"]) -> Float[Tensor, "probes n d"]:
-        """Scaled rows."""
-        return self._copies[rows + self._offset]
-
-
-def mean_and_scale(X: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each feature, in double precision; 1 in place of a deviation of 0."""
-    X = X.astype(np.float64)
-    scale = X.std(0)
-    return X.mean(0), np.where(scale > 0, scale, 1.0)
 
 
 def train(
@@ -108,12 +80,17 @@ def train(
     target, rows_ = torch.from_numpy(y.astype(np.float32)), torch.from_numpy(rows)
     loss = binary_cross_entropy_with_logits if classification else mse_loss
     optimiser = torch.optim.Adam(probes.parameters, lr=rate, fused=True)
+    probes.first.grad = torch.empty_like(probes.first)
     for epoch in range(1, epochs + 1):
         order = rows_.gather(1, probes.shuffled(rows.shape[1]))
         for piece in order.split(batch, dim=1):
-            optimiser.zero_grad(set_to_none=True)
+            X = features.take(piece)
+            h = X.times(probes.first).requires_grad_()
+            for parameter in probes.parameters[1:]:
+                parameter.grad = None
             # The sum over probes of each one's mean: no probe feels the others.
-            (loss(probes(features(piece)), target[piece]) * len(rows)).backward()
+            (loss(probes.above(h), target[piece]) * len(rows)).backward()
+            X.across(h.grad, out=probes.first.grad)  # the first layer's gradient, by hand: always in the same memory
             optimiser.step()
         yield epoch
 
@@ -124,4 +101,8 @@ def predict(
 ) -> Float[np.ndarray, "probes m"]:
     """Logits or values of some rows, for each probe its own."""
     pieces = torch.from_numpy(rows).split(piece, dim=1)
-    return torch.cat([probes(features(part)) for part in pieces], dim=1).numpy().astype(np.float64)
+    return (
+        torch.cat([probes.above(features.take(part).times(probes.first)) for part in pieces], dim=1)
+        .numpy()
+        .astype(np.float64)
+    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,8 +64,10 @@ def run(
     folder: Path,
     jobs: int = 1,
     progress: Progress = lambda what, done, total: None,
+    beside: Sequence[Contender] = (),
+    finished: Callable[[list[Result]], object] = lambda results: None,
 ) -> list[Result]:
-    """Every head on every contender's embeddings of every task.
+    """Every head on every contender's embeddings of every task, one contender after the other.
 
     Each job is kept in a file below ``folder`` as soon as it is done, under the digests of model and task, so that a
     run that was stopped goes on, and nothing of another version of either is taken over. A job that fails costs
@@ -78,16 +81,19 @@ def run(
         folder: where jobs are kept.
         jobs: processes. Embeddings are computed in this one, before.
         progress: called with what is being done, jobs done and jobs in all.
+        beside: contenders for which nothing is computed: only what is kept of them is in the results.
+        finished: called with all results so far, after each contender.
 
     Raises:
         InputError: nothing could be evaluated.
     """
     every = [
         _Job(contender, task, head, _place(folder, protocol, contender, task, head))
+        for contender in (*contenders, *beside)
         for task in tasks
-        for contender in contenders
         for head in heads
     ]
+    wanted = every[: len(contenders) * len(tasks) * len(heads)]
     results: dict[Path, Result] = {}
     failures: list[str] = []
 
@@ -104,24 +110,27 @@ def run(
     for job in every:
         if job.path.is_file():
             results[job.path] = Result(job.contender.name, job.task.name, job.head, tuple(_read(job.path)))
-    todo = [job for job in every if job.path not in results]
+    todo = [job for job in wanted if job.path not in results]
+    total = len(results) + len(todo)
     with _pool(min(jobs, len(todo))) as submit:
         waiting: dict[Future[list[Score]], _Job] = {}
-        for job, X in _with_vectors(todo):
-            progress(str(job), len(results) + len(failures), len(every))
-            waiting[submit(_work, protocol.name, job.task, X, job.contender.discrete, job.head)] = job
-            while len(waiting) > jobs - 1 and waiting:  # not all matrices in memory at once
-                future = next(as_completed(waiting))
-                keep(waiting.pop(future), future.result)
+        for _, mine in groupby(todo, key=lambda job: job.contender.name):
+            for job, X in _with_vectors(mine):
+                progress(str(job), len(results) + len(failures), total)
+                waiting[submit(_work, protocol.name, job.task, X, job.contender.discrete, job.head)] = job
+                while len(waiting) > jobs - 1 and waiting:  # not all matrices in memory at once
+                    future = next(as_completed(waiting))
+                    keep(waiting.pop(future), future.result)
+            finished([results[job.path] for job in every if job.path in results])
         for future in as_completed(waiting):
             keep(waiting[future], future.result)
-    progress("", len(results) + len(failures), len(every))
-    if failures and not results:
-        raise InputError(f"Nothing could be evaluated. {failures[0]}")
+    progress("", len(results) + len(failures), total)
+    if not results:
+        raise InputError(f"Nothing could be evaluated. {failures[0]}" if failures else "Nothing is finished yet.")
     return [results[job.path] for job in every if job.path in results]
 
 
-def _with_vectors(jobs: Sequence[_Job]) -> Iterator[tuple[_Job, np.ndarray]]:
+def _with_vectors(jobs: Iterable[_Job]) -> Iterator[tuple[_Job, np.ndarray]]:
     """Each job with its features, which are read once for jobs in a row that share them."""
     before: tuple[Contender, Task] | None = None
     X = np.empty((0, 0), dtype=np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from molmv.atomic import replacing
 from molmv.evaluate import metrics, statistics
@@ -22,12 +22,16 @@ Cell = tuple[str, str, str, str, str]  # task, head, split, metric, model
 
 def cells(results: Sequence[Result]) -> dict[Cell, np.ndarray]:
     """For each task, head, split, metric and model its scores by seed, (seeds,): the mean over the task's labels."""
+    kinds: dict[str, set[str]] = {}
+    for result in results:
+        kinds.setdefault(result.task, set()).update(s.split for s in result.scores)
+    # Where every task has one split, of whatever kind, all tasks belong together.
+    only = " or ".join(sorted(set().union(*kinds.values()))) if all(len(k) == 1 for k in kinds.values()) else ""
     found: dict[Cell, dict[int, list[float]]] = {}
     for result in results:
         for s in result.scores:
-            found.setdefault((result.task, s.head, s.split, s.metric, result.model), {}).setdefault(s.seed, []).append(
-                s.value
-            )
+            key = (result.task, s.head, only or s.split, s.metric, result.model)
+            found.setdefault(key, {}).setdefault(s.seed, []).append(s.value)
     out = {}
     for key, seeds in found.items():
         kept = [[v for v in values if np.isfinite(v)] for _, values in sorted(seeds.items())]
@@ -119,13 +123,20 @@ def _sd(values: np.ndarray) -> float:
     return float(known.std(ddof=1)) if len(known) > 1 else 0.0
 
 
-def summary(results: Sequence[Result], leaks: Sequence[Leak], models: Sequence[str], title: str) -> str:
-    """A page: for each head and split the means with and without flagged tasks, ranks, wins and p-values.
+def flagged_tasks(leaks: Sequence[Leak]) -> set[str]:
+    """Tasks whose labels went into one of the models: left out for all of them in the columns "unflagged"."""
+    return {leak.task for leak in leaks if leak.flagged}
 
-    A task that is flagged for one of the models is left out for all of them in the column "unflagged".
-    """
+
+def complete(counts: Int[np.ndarray, " models"]) -> Bool[np.ndarray, " models"]:
+    """Which models have nine tenths of the tasks of the fullest, or more: one that is only begun is in no mean."""
+    return (counts > 0) & (counts >= 0.9 * counts.max(initial=0))
+
+
+def summary(results: Sequence[Result], leaks: Sequence[Leak], models: Sequence[str], title: str) -> str:
+    """A page: for each head and split the means with and without flagged tasks, ranks, wins and p-values."""
     scores = cells(results)
-    flagged = {leak.task for leak in leaks if leak.flagged}
+    flagged = flagged_tasks(leaks)
     parts = [f"# {title}"]
     for head, split, metric in sorted({(h, s, m) for _, h, s, m, _ in scores}):
         tasks, table = matrix(scores, head, split, metric, models)
@@ -138,14 +149,19 @@ def _section(
     title: str, tasks: Sequence[str], table: Float[np.ndarray, "tasks models"], models: Sequence[str], flagged: set[str]
 ) -> str:
     clean = np.array([task not in flagged for task in tasks])
-    ranks = statistics.mean_ranks(table)
+    full = complete(np.isfinite(table).sum(axis=0))
+    ranks = np.full(len(models), np.nan)
+    ranks[full] = statistics.mean_ranks(table[:, full])
     best = int(np.nanargmin(ranks)) if np.isfinite(ranks).any() else 0
     pairs = [statistics.compare(table[:, best], table[:, i]) for i in range(len(models))]
     p = statistics.holm(np.array([np.nan if i == best else pair.p for i, pair in enumerate(pairs)]))
-    whole = np.isfinite(table).all(axis=1)
+    whole = np.isfinite(table[:, full]).all(axis=1)
     rows = []
     for i in np.argsort(np.where(np.isfinite(ranks), ranks, np.inf), kind="stable"):
         column = table[:, i]
+        if not full[i]:
+            rows.append((models[i], *[""] * 6, int(np.isfinite(column).sum())))
+            continue
         low, high = statistics.bootstrap_mean(column[whole])
         rows.append(
             (
@@ -160,8 +176,9 @@ def _section(
             )
         )
     header = ("model", "mean", "95 % of means", "mean, unflagged", "mean rank", "lost to best", "p (Holm)", "tasks")
-    cd = statistics.critical_difference(len(models), int(whole.sum()))
+    cd = statistics.critical_difference(int(full.sum()), int(whole.sum()))
     note = f"Means and ranks over the {int(whole.sum())} tasks that all models have"
+    note += "" if full.all() else ", but for those that have less than nine tenths of the tasks"
     note += f", {int((whole & clean).sum())} of them unflagged"
     note += f"; critical difference of ranks (Nemenyi, 5 %) {cd:.2f}." if np.isfinite(cd) else "."
     return f"## {title}\n\n{markdown(header, rows)}\n\n{note}"

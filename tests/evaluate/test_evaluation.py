@@ -58,6 +58,34 @@ def test_the_same_call_again_computes_nothing(assay, tmp_path, monkeypatch):
     assert second.results == first.results
 
 
+def test_finished_scores_stand_beside_and_nothing_is_computed_for_them(assay, tmp_path):
+    run(assay, tmp_path)
+    other = Size()
+    other.name = "other"
+    kept = Size()
+    report = molmv.evaluate(
+        other, "strict", f"{assay}:size", heads=["linear", "knn"], baselines=False, plots=False,
+        output=tmp_path / "out", beside=[kept],
+    )  # fmt: skip
+    assert kept.asked == 0
+    assert {(r.model, r.head) for r in report.results} == {("other", "linear"), ("other", "knn"), ("size", "linear")}
+    with pytest.raises(InputError, match="Nothing is finished yet"):
+        molmv.evaluate([], "strict", f"{assay}:size", baselines=False, output=tmp_path / "empty", beside=[kept])
+
+
+def test_a_run_that_is_cut_off_leaves_whole_rows(assay, tmp_path, monkeypatch):
+    second = Size()
+    second.name = "second"
+    monkeypatch.setattr(second, "embed", lambda rows: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        molmv.evaluate(
+            [Size(), second], "strict", f"{assay}:size", heads=["linear"], baselines=False, plots=False,
+            output=tmp_path / "out",
+        )  # fmt: skip
+    with (tmp_path / "out" / "strict.csv").open(newline="") as file:
+        assert {row["model"] for row in csv.DictReader(file)} == {"size"}
+
+
 def test_a_changed_label_is_another_task(assay, tmp_path, monkeypatch):
     run(assay, tmp_path)
     assay.write_text(assay.read_text().replace("\nCCO", "\nCCCO", 1).replace(",9,", ",9.5,"))

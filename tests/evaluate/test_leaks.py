@@ -38,7 +38,7 @@ def test_identical_and_near_duplicates_are_told_apart():
 def test_a_student_is_flagged_for_what_its_teacher_saw():
     (line,) = contenders.gather([student("0")], baselines=False)
     task, split = case()
-    leak = leaks.find(line, task, split, (0, 0), None)
+    leak = leaks.find(line, task, split, (0, 0))
     assert leak.flagged
     assert leak.labels_seen_by == "seer"
     assert leak.in_corpus is None
@@ -46,7 +46,7 @@ def test_a_student_is_flagged_for_what_its_teacher_saw():
 
 def test_a_model_that_saw_nothing_is_not_flagged():
     (line,) = contenders.gather([FakeEmbedder()], baselines=False)
-    assert not leaks.find(line, *case(), (0, 0), None).flagged
+    assert not leaks.find(line, *case(), (0, 0)).flagged
 
 
 def test_minimol_is_flagged_for_the_cyp_sets():
@@ -55,17 +55,33 @@ def test_minimol_is_flagged_for_the_cyp_sets():
     assert {"CYP2D6_Veith", "Tox21"} <= set(load_card("minimol").provenance.labels_seen)
 
 
-def test_test_molecules_in_the_corpus_are_counted(tmp_path):
+def test_test_molecules_in_the_corpus_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLMV_HOME", str(tmp_path / "home"))
     path = tmp_path / "corpus.smi"
     path.write_text("OC(=O)c1ccccc1\nCC(N)C(=O)O\nCCO\n")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     corpus = leaks.read_corpus(path)
     task, split = case()
     (line,) = contenders.gather([student(digest)], baselines=False)
-    leak = leaks.find(line, task, split, (0, 0), corpus)
+    leak = leaks.find(line, task, split, (0, 0), [corpus])
     assert (leak.in_corpus, leak.analogues_in_corpus) == (0.25, 0.75)
     leaks.check_corpus(corpus, [line])
     (other,) = contenders.gather([student("f" * 64)], baselines=False)
-    assert leaks.find(other, task, split, (0, 0), corpus).in_corpus is None
+    assert leaks.find(other, task, split, (0, 0), [corpus]).in_corpus is None
     with pytest.raises(InputError, match="No model was distilled on that corpus"):
         leaks.check_corpus(corpus, [other])
+
+
+def test_a_corpus_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOLMV_HOME", str(tmp_path / "home"))
+    path = tmp_path / "corpus.smi"
+    path.write_text("OC(=O)c1ccccc1\nnot one\nCCO\n")
+    first = leaks.read_corpus(path)
+    monkeypatch.setattr("molmv.molecules.canonicalise", None)
+    second = leaks.read_corpus(path)
+    assert len(first.canonical) == 2
+    np.testing.assert_array_equal(first.canonical, second.canonical)
+    np.testing.assert_array_equal(first.skeletons, second.skeletons)
+    path.write_text("CCO\n")
+    with pytest.raises(TypeError):  # another file is another corpus
+        leaks.read_corpus(path)

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from molmv.evaluate.probes import Features, Probes, predict, train
+from molmv.evaluate.features import make_features
+from molmv.evaluate.probes import Probes, predict, train
 
 
 def plain(probes: Probes, which: int, d: int) -> torch.nn.Module:
@@ -28,7 +29,7 @@ def test_a_stack_learns_what_each_probe_would_alone():
     rows = np.stack([random.permutation(90)[:60] for _ in range(3)])
     probes, order = Probes(7, (0, 1, 2), hidden=16), Probes(7, (0, 1, 2), hidden=16)
     alone = [plain(probes, i, 7) for i in range(3)]
-    features = Features(X, list(rows))
+    features = make_features(X, list(rows))
     assert list(train(probes, features, y, rows, True, epochs=3, batch=25)) == [1, 2, 3]
 
     orders = [torch.from_numpy(rows).gather(1, order.shuffled(60)) for _ in range(3)]
@@ -49,3 +50,20 @@ def test_a_seed_is_a_probe_whoever_stands_beside_it():
     first, second = Probes(5, (7,)), Probes(5, (1, 7))
     assert torch.equal(first.first[0], second.first[1])
     assert torch.equal(first.shuffled(20)[0], second.shuffled(20)[1])
+
+
+def test_sparse_and_dense_features_teach_the_same():
+    random = np.random.default_rng(1)
+    X = random.poisson(0.05, (80, 40)).astype(np.float32)
+    X[:, 3] = 2  # a constant
+    y = random.normal(size=80)
+    for fitted_on in ([np.arange(80)], [random.permutation(80)[:50] for _ in range(2)]):
+        rows = np.stack([random.permutation(80)[:50] for _ in range(2)])
+        said = []
+        for sparse in (False, True):
+            features, probes = make_features(X, fitted_on, sparse), Probes(40, (0, 1), hidden=16)
+            batch, W = features.take(torch.from_numpy(rows[:, :9])), torch.from_numpy(random.normal(size=(2, 40, 4)))
+            assert batch.times(W.float()).shape == (2, 9, 4)
+            list(train(probes, features, y, rows, False, epochs=4, batch=16))
+            said.append(predict(probes, features, np.tile(np.arange(80), (2, 1))))
+        np.testing.assert_allclose(said[0], said[1], atol=1e-4)

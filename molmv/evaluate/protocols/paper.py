@@ -22,8 +22,9 @@ from jaxtyping import Float
 from molmv import molecules
 from molmv.errors import MissingExtraError
 from molmv.evaluate import metrics
+from molmv.evaluate.features import Features, make_features
 from molmv.evaluate.heads import filled
-from molmv.evaluate.probes import Features, Probes, predict, train
+from molmv.evaluate.probes import Probes, predict, train
 from molmv.evaluate.protocol import Score
 from molmv.evaluate.splits import Split, make_split
 from molmv.evaluate.tasks import CLASSIFICATION, Task, merge_duplicates, names
@@ -72,14 +73,14 @@ class Paper:
         """Five scores a label; the probes of all five seeds train together."""
         metric = metrics.default_metric(task.kind)
         X = filled(X, np.arange(len(X)))
-        everything = None if self.fixed else Features(X, [np.arange(len(X))])
+        everything = None if self.fixed else make_features(X, [np.arange(len(X))])
         for column, label in enumerate(task.labels):
             y = np.nan_to_num(task.Y[:, column])
             made = list(self._splits(task, column))
             if not made:
                 continue
             seeds, cut = zip(*made, strict=True)
-            features = everything or Features(X, [split.train for split in cut])
+            features = everything or make_features(X, [split.train for split in cut])
             values, validated = self._probe(features, y, cut, task.kind, metric)
             for seed, split, value, best in zip(seeds, cut, values, validated, strict=True):
                 yield Score(label, "random", seed, "probe", metric, value, best, len(split.train), len(split.test))

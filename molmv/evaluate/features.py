@@ -1,0 +1,138 @@
+"""Frozen features of all rows, z-scored for each probe of a stack in its own way, and the two products of training.
+
+A probe's first layer is nearly all of its work: forward ``X W``, backward ``Xᵀ G``. Fingerprints hold a few percent of
+ones, and are kept sparse; with z-scores ``(X - m) / s`` the products are ``(X/s) W - (m/s) W`` and
+``(X/s)ᵀ G - (m/s) Σ G``, the same numbers but for rounding, five times as fast at 2,048 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+SPARSE = 0.15
+
+
+class Batch(Protocol):
+    """Some rows for each probe; valid until the next batch is taken."""
+
+    def times(self, W: Float[Tensor, "probes d h"]) -> Float[Tensor, "probes b h"]:
+        """The scaled rows times a matrix of each probe."""
+        ...
+
+    def across(self, G: Float[Tensor, "probes b h"], out: Float[Tensor, "probes d h"]) -> None:
+        """The transposed scaled rows times a matrix of each probe, written to ``out``."""
+        ...
+
+
+class Features(Protocol):
+    """One matrix, scaled for each probe.
+
+    Attributes:
+        rows: number of its rows.
+        dim: number of its columns.
+    """
+
+    rows: int
+    dim: int
+
+    def take(self, rows: Int[Tensor, "probes b"]) -> Batch:
+        """Some rows for each probe."""
+        ...
+
+
+def make_features(X: Float[np.ndarray, "n d"], fitted_on: Sequence[np.ndarray], sparse: bool | None = None) -> Features:
+    """Features of all rows.
+
+    Args:
+        X: raw.
+        fitted_on: for each probe the rows whose mean and standard deviation scale the features; one for all probes
+            if there is only one.
+        sparse: whether to skip zeros; None: where fewer than 15 % of the numbers are none.
+    """
+    if sparse is None:
+        sparse = np.count_nonzero(X) < SPARSE * X.size
+    return _Sparse(X, fitted_on) if sparse else _Dense(X, fitted_on)
+
+
+def mean_and_scale(X: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each feature, in double precision; 1 in place of a deviation of 0."""
+    X = X.astype(np.float64)
+    scale = X.std(0)
+    return X.mean(0), np.where(scale > 0, scale, 1.0)
+
+
+class _Dense:
+    def __init__(self, X: np.ndarray, fitted_on: Sequence[np.ndarray]) -> None:
+        self.rows, self.dim = X.shape
+        copies = []
+        for rows in fitted_on:
+            mean, scale = mean_and_scale(X[rows])
+            copies.append(torch.from_numpy(((X - mean) / scale).astype(np.float32)))
+        self._copies = torch.cat(copies)
+        self._offset = torch.arange(len(copies))[:, None] * self.rows
+        self._buffer = torch.empty(0)
+
+    def take(self, rows: Tensor) -> Batch:
+        # Into the same memory every time: fresh pages would cost more than the copying.
+        if self._buffer.numel() < rows.numel() * self.dim:
+            self._buffer = torch.empty(rows.numel() * self.dim)
+        out = self._buffer[: rows.numel() * self.dim].view(rows.numel(), self.dim)
+        torch.index_select(self._copies, 0, (rows + self._offset).view(-1), out=out)
+        return _DenseBatch(out.view(*rows.shape, self.dim))
+
+
+class _DenseBatch:
+    def __init__(self, X: Tensor) -> None:
+        self.X = X
+
+    def times(self, W: Tensor) -> Tensor:
+        return self.X @ W
+
+    def across(self, G: Tensor, out: Tensor) -> None:
+        torch.bmm(self.X.transpose(1, 2), G, out=out)
+
+
+class _Sparse:
+    def __init__(self, X: np.ndarray, fitted_on: Sequence[np.ndarray]) -> None:
+        from scipy.sparse import csr_array, vstack
+
+        self.rows, self.dim = X.shape
+        raw, copies, shifts = csr_array(X.astype(np.float32)), [], []
+        for rows in fitted_on:
+            mean, scale = mean_and_scale(X[rows])
+            values = (raw.data / scale[raw.indices]).astype(np.float32)
+            copies.append(csr_array((values, raw.indices, raw.indptr), shape=raw.shape))
+            shifts.append(torch.from_numpy((mean / scale).astype(np.float32)))
+        self._copies, self._shift = vstack(copies, format="csr"), torch.stack(shifts)[:, None]
+        self._offset = torch.arange(len(copies))[:, None] * self.rows
+
+    def take(self, rows: Tensor) -> Batch:
+        return _SparseBatch(self._copies[(rows + self._offset).view(-1).numpy()], len(rows), self._shift)
+
+
+class _SparseBatch:
+    """All probes' rows below each other; each probe has its own columns, so that one product serves all."""
+
+    def __init__(self, X: Any, probes: int, shift: Float[Tensor, "probes_or_1 1 d"]) -> None:
+        from scipy.sparse import csr_array
+
+        self.probes, self.shift = probes, shift.expand(probes, -1, -1)
+        counts = np.diff(X.indptr[:: X.shape[0] // probes])
+        columns = X.indices + np.repeat(np.arange(probes, dtype=X.indices.dtype) * X.shape[1], counts)
+        self.X = csr_array((X.data, columns, X.indptr), shape=(X.shape[0], X.shape[1] * probes))
+
+    def times(self, W: Tensor) -> Tensor:
+        columns, starts, values = (torch.from_numpy(a) for a in (self.X.indices, self.X.indptr[:-1], self.X.data))
+        flat = embedding_bag(columns, W.flatten(0, 1), starts, mode="sum", per_sample_weights=values)
+        return flat.view(self.probes, -1, W.shape[2]) - self.shift @ W
+
+    def across(self, G: Tensor, out: Tensor) -> None:
+        out.copy_(torch.from_numpy(self.X.T @ G.flatten(0, 1).numpy()).view_as(out))
+        out.baddbmm_(self.shift.transpose(1, 2), G.sum(1, keepdim=True), alpha=-1)
