@@ -143,8 +143,8 @@ class _Exported(nn.Module):
 class _InOnnxWords(TorchFunctionMode):
     """Says by ``ScatterElements``, with the same result, what ONNX has no operator for, or one that errs.
 
-    The exporter writes ``index_add`` as ``ScatterND``. Threads of onnxruntime then lose sums where an index repeats (its
-    issue 18048).
+    The exporter writes ``index_add`` as ``ScatterND``. Threads of onnxruntime then lose sums where an index repeats
+    (its issue 18048).
 
     Args:
         graph: the graph of each atom.

@@ -14,7 +14,7 @@ PAGES = ["scikit-learn", "onnx"]
 
 
 def script(page: str) -> str:
-    """The blocks of a page as one program: Python as it stands, commands (no language) by the shell, ``text`` left out."""
+    """The blocks of a page as one program: Python as it stands, commands (no language) by the shell, ``text`` not."""
     text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
     found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     shell = "import subprocess\nsubprocess.run(['bash', '-euc', {!r}], check=True)\n"
