@@ -57,7 +57,7 @@ def make_features(X: Float[np.ndarray, "n d"], fitted_on: Sequence[np.ndarray], 
         sparse: whether to skip zeros; None: where fewer than 15 % of the numbers are none.
     """
     if sparse is None:
-        sparse = np.count_nonzero(X) < SPARSE * X.size
+        sparse = bool(np.count_nonzero(X) < SPARSE * X.size)
     return _Sparse(X, fitted_on) if sparse else _Dense(X, fitted_on)
 
 

@@ -80,7 +80,7 @@ def train(
     target, rows_ = torch.from_numpy(y.astype(np.float32)), torch.from_numpy(rows)
     loss = binary_cross_entropy_with_logits if classification else mse_loss
     optimiser = torch.optim.Adam(probes.parameters, lr=rate, fused=True)
-    probes.first.grad = torch.empty_like(probes.first)
+    gradient = probes.first.grad = torch.empty_like(probes.first)
     for epoch in range(1, epochs + 1):
         order = rows_.gather(1, probes.shuffled(rows.shape[1]))
         for piece in order.split(batch, dim=1):
@@ -90,7 +90,8 @@ def train(
                 parameter.grad = None
             # The sum over probes of each one's mean: no probe feels the others.
             (loss(probes.above(h), target[piece]) * len(rows)).backward()
-            X.across(h.grad, out=probes.first.grad)  # the first layer's gradient, by hand: always in the same memory
+            assert h.grad is not None
+            X.across(h.grad, out=gradient)  # by hand: always in the same memory
             optimiser.step()
         yield epoch
 
