@@ -86,12 +86,13 @@ def train(
         for piece in order.split(batch, dim=1):
             X = features.take(piece)
             h = X.times(probes.first).requires_grad_()
-            for parameter in probes.parameters[1:]:
-                parameter.grad = None
             # The sum over probes of each one's mean: no probe feels the others.
-            (loss(probes.above(h), target[piece]) * len(rows)).backward()
-            assert h.grad is not None
-            X.across(h.grad, out=gradient)  # by hand: always in the same memory
+            whole = loss(probes.above(h), target[piece]) * len(rows)
+            above = probes.parameters[1:]
+            G, *gradients = torch.autograd.grad(whole, [h, *above])
+            for parameter, g in zip(above, gradients, strict=True):
+                parameter.grad = g
+            X.across(G, out=gradient)  # the first layer's, by hand: always in the same memory
             optimiser.step()
         yield epoch
 
