@@ -1,12 +1,12 @@
 """What message passing computes more than once, found before it is computed.
 
-After k rounds an atom's state depends on nothing but its surroundings up to k bonds away, its *environment of radius k*.
-The molecules of a library share most of theirs (the methyl of every methoxy arene), so a round needs to be computed for
-distinct environments only: of 2,700 molecules of the training corpus for 9 % of the atoms in the first, 35 %, 59 % and
-73 % in the next. They are found by the refinement of Weisfeiler and Leman (1968), as ECFP finds its substructures
-(Rogers and Hahn, doi 10.1021/ci100050t): environments are numbered; the key of an atom is a number made of its own
-environment and of the multiset of (environment of a neighbour, bond to it); equal keys are one environment of the next
-radius.
+After k rounds an atom's state depends on its surroundings up to k bonds away and nothing else: its *environment of
+radius k*. The molecules of a library share most of theirs (the methyl of every methoxy arene), so a round needs to be
+computed for distinct environments only: of 2,700 molecules of the training corpus for 9 % of the atoms in the first,
+35 %, 59 % and 73 % in the next. They are found by the refinement of Weisfeiler and Leman (1968), as ECFP finds its
+substructures (Rogers and Hahn, doi 10.1021/ci100050t): environments are numbered; the key of an atom is a number made
+of its own environment and of the multiset of (environment of a neighbour, bond to it); equal keys are one environment
+of the next radius.
 """
 
 from __future__ import annotations
