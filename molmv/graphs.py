@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +72,13 @@ class Graphs:
         """Atoms of each row."""
         return np.diff(self.atom_offsets)
 
+    def take(self, rows: Int[np.ndarray, " b"]) -> Graphs:
+        """The graphs of some rows. Rows may repeat, in any order."""
+        atoms, atom_sizes = _ranges(self.atom_offsets, rows)
+        bonds, bond_sizes = _ranges(self.bond_offsets, rows)
+        atom_offsets, bond_offsets = (np.r_[0, np.cumsum(sizes)] for sizes in (atom_sizes, bond_sizes))
+        return Graphs(self.atoms[atoms], atom_offsets, self.bonds[bonds], self.bond_codes[bonds], bond_offsets)
+
     def batch(self, rows: Int[np.ndarray, " b"]) -> GraphBatch:
         """The disjoint union of some rows' graphs, ready for a network. Rows may repeat, in any order."""
         atom_index, atom_sizes = _ranges(self.atom_offsets, rows)
@@ -116,9 +128,7 @@ def featurise(rows: Rows) -> Graphs:
     Args:
         rows: changed in place: rows without a graph get a status and a reason.
     """
-    try:
-        import cuik_molmaker  # noqa: F401
-    except ImportError:
+    if _featuriser() is None:
         return featurise_rdkit(rows)
     good = rows.good
     pieces = [good[start : start + _PIECE] for start in range(0, len(good), _PIECE)]
@@ -132,6 +142,26 @@ def featurise(rows: Rows) -> Graphs:
         graphs.bond_codes,
         _offsets(len(rows), good, np.diff(graphs.bond_offsets)),
     )
+
+
+@cache
+def _featuriser() -> Any:
+    """The C++ featuriser, None where it is not installed.
+
+    Its extension is opened without its package, whose other files import pandas and SciPy's distributions: a second
+    or more, for what nobody here calls.
+    """
+    package = find_spec("cuik_molmaker")
+    if package is None or package.origin is None:
+        return None
+    name = "cuik_molmaker_cpp"
+    files = list(Path(package.origin).parent.glob(f"{name}.cpython-*.so"))
+    if not files:  # on Windows the package must first say where RDKit's libraries are
+        return import_module("cuik_molmaker")
+    loader = ExtensionFileLoader(name, str(files[0]))
+    module = module_from_spec(ModuleSpec(name, loader, origin=str(files[0])))
+    loader.exec_module(module)
+    return module
 
 
 def _featurise_piece(rows: Rows, piece: Sequence[int]) -> Graphs:
@@ -162,8 +192,7 @@ def _featurise_piece(rows: Rows, piece: Sequence[int]) -> Graphs:
 
 def _cuik(smiles: list[str]) -> Graphs:
     """The C++ featuriser's answer, an empty graph for a SMILES that it skipped or that is ``""``."""
-    import cuik_molmaker as cuik
-
+    cuik = _featuriser()
     with quiet():
         atom, bond, ends, _, owner = cuik.batch_mol_featurizer(
             smiles,
