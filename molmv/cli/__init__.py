@@ -25,6 +25,8 @@ _VERBS = {
     "fit": "molmv.cli.fit:fit",
     "predict": "molmv.cli.predict:predict",
     "report": "molmv.cli.report:report",
+    "index": "molmv.cli.neighbours:index",
+    "neighbours": "molmv.cli.neighbours:neighbours",
     "export": "molmv.cli.export:export",
     "doctor": "molmv.cli.doctor:doctor",
 }
