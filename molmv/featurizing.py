@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +16,13 @@ from jaxtyping import Float32
 import molmv
 from molmv import formats
 from molmv.atomic import check_writable, replacing
+from molmv.embed_chunks import EmbedChunks, embed_chunk, here, in_processes
 from molmv.embedder import Embedder
-from molmv.errors import InputError, OutputError, RefusedRowsError, TeacherError
+from molmv.errors import InputError, OutputError, RefusedRowsError
 from molmv.formats import CHUNK_ROWS
 from molmv.parts import Parts, differences, open_parts
 from molmv.results import EmbeddingResult
-from molmv.rows import ERROR, OK, Rows
+from molmv.rows import OK, Rows
 from molmv.table import Chunk, Table, open_table
 from molmv.textfile import STDIN
 
@@ -78,7 +80,7 @@ def featurize(
     )
     vectors = [result.X]
     for chunk in chunks:
-        rows, X = _embed(embedder, chunk)
+        rows, X = embed_chunk(embedder, chunk)
         vectors.append(X)
         if uncertainty:
             unsure.append(_uncertainty(embedder, X))
@@ -150,6 +152,8 @@ def featurize_file(
     device: str = "auto",
     batch_size: int | None = None,
     uncertainty: bool = False,
+    dtype: str = "float32",
+    workers: int = 1,
     progress: Callable[[int, float | None], None] | None = None,
 ) -> Summary:
     """Embed a file of molecules into a file of embeddings, chunk by chunk; memory does not grow with the file.
@@ -170,6 +174,9 @@ def featurize_file(
         device: as in :func:`featurize`.
         batch_size: as in :func:`featurize`.
         uncertainty: as in :func:`featurize`: a column more.
+        dtype: of the embeddings in the file, ``float32`` or ``float16``: half the size, three digits.
+        workers: processes of one thread each, for a model given by name; 1 embeds in this process. A script that asks
+            for more keeps its own work under ``if __name__ == "__main__"``.
         progress: called with the rows done and the fraction of the file read (None: unknown), first when the model is
             loaded, then after each chunk.
 
@@ -188,8 +195,11 @@ def featurize_file(
         raise InputError(f"A run that reads {table.name} cannot be resumed.", "Save it to a file first.")
     embedder = _load(model, device, batch_size)
     columns: dict[str, Any] = {"smiles_column": table.smiles_column, "id_column": table.id_column}
+    if dtype != "float32":
+        columns["dtype"] = dtype
+    formats.schema(embedder.dim, table.id_column, {}, uncertainty, dtype)  # refused now, not after hours of work
     if uncertainty:
-        _uncertainty(embedder, np.empty((0, embedder.dim), np.float32))  # not after hours of work
+        _uncertainty(embedder, np.empty((0, embedder.dim), np.float32))
         columns["uncertainty"] = True
     job = _job(embedder, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
     start = time.perf_counter()
@@ -201,13 +211,14 @@ def featurize_file(
                 return Summary(_finished(out, job), 0, time.perf_counter() - start, out)
         before = parts.rows
         try:
-            _embed_chunks(table, embedder, parts, chunk_size, strict, progress)
+            with _embedding(embedder, model, device, batch_size, workers) as embed:
+                _embed_chunks(table, embedder, embed, parts, chunk_size, strict, progress)
         except BaseException:
             if digest is None:
                 parts.clear()  # nobody can go on with them
             raise
         counts = dict(sorted(parts.counts.items(), key=lambda item: (item[0] != OK, -item[1], item[0])))
-        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts}, uncertainty)
+        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts}, uncertainty, dtype)
         with replacing(out) as temporary:
             formats.write(temporary, final, parts.tables, out.suffix)
         computed = parts.rows - before
@@ -226,20 +237,34 @@ def _check_output(path: str | Path, out: Path, chunk_size: int, resume: bool, ov
     check_writable(out, overwrite or resume)
 
 
+@contextmanager
+def _embedding(
+    embedder: Embedder, model: str | Embedder, device: str, batch_size: int | None, workers: int
+) -> Iterator[EmbedChunks]:
+    if workers == 1:
+        yield here(embedder)
+        return
+    if not isinstance(model, str | Path):
+        raise InputError("A model that is already loaded stays in its process.", "Give its name, or workers=1.")
+    with in_processes(str(model), device, batch_size, workers) as embed:
+        yield embed
+
+
 def _embed_chunks(
     table: Table,
     embedder: Embedder,
+    embed: EmbedChunks,
     parts: Parts,
     chunk_size: int,
     strict: bool,
     progress: Callable[[int, float | None], None] | None,
 ) -> None:
     uncertainty = "uncertainty" in parts.job["options"]
-    schema = formats.schema(embedder.dim, table.id_column, parts.job, uncertainty)
+    dtype = parts.job["options"].get("dtype", "float32")
+    schema = formats.schema(embedder.dim, table.id_column, parts.job, uncertainty, dtype)
     if progress:
         progress(parts.rows, table.fraction)
-    for chunk in table.chunks(chunk_size, skip_rows=parts.rows):
-        rows, X = _embed(embedder, chunk)
+    for chunk, rows, X in embed(table.chunks(chunk_size, skip_rows=parts.rows)):
         if strict and not rows.valid.all():
             parts.clear()
             raise _refused(chunk, rows)
@@ -298,27 +323,6 @@ def _job(embedder: Embedder, digest: str | None, options: dict[str, Any]) -> dic
         "options": options,
         "provenance": embedder.provenance,
     }
-
-
-def _embed(embedder: Embedder, chunk: Chunk) -> tuple[Rows, Float32[np.ndarray, "n dim"]]:
-    """Status and embedding of each row; what a model may not do is caught here.
-
-    Raises:
-        TeacherError: not one row a molecule, or vectors of another width.
-    """
-    rows = embedder.screen(chunk.values, chunk.problems)
-    X = np.asarray(embedder.embed(rows), dtype=np.float32)
-    expected = (len(chunk), embedder.dim)
-    if len(rows) != len(chunk) or X.shape != expected:
-        raise TeacherError(
-            f"{embedder.name} was given {len(chunk)} rows and returned an array of shape {X.shape} "
-            f"for {len(rows)} of them; expected {expected}.",
-            "It must return one row for each input, in order.",
-        )
-    finite = np.isfinite(X).all(axis=1)
-    for i in np.flatnonzero(rows.valid & ~finite):
-        rows.refuse(int(i), ERROR, f"{embedder.name} gave a value that is not finite")
-    return rows, np.where(rows.valid[:, None], X, np.float32(np.nan))
 
 
 def _uncertainty(embedder: Embedder, X: Float32[np.ndarray, "n dim"]) -> Float32[np.ndarray, " n"]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from molmv.errors import InputError, OutputError
 from molmv.rows import VALID, Rows
@@ -32,6 +32,7 @@ EXTENSIONS = (".parquet", ".csv", ".npz")
 METADATA_KEY = b"molmv"
 COLUMNS = ("row", "smiles", "status", "reason", "embedding")
 UNCERTAINTY = "uncertainty"
+DTYPES = ("float32", "float16")
 CHUNK_ROWS = 8192
 
 
@@ -55,8 +56,17 @@ def check_id_column(name: str | None) -> None:
         raise InputError(f"The output has a column {name!r} of its own.", "Rename the id column in the input.")
 
 
-def schema(dim: int, id_column: str | None, metadata: dict[str, Any], uncertainty: bool = False) -> pa.Schema:
+def schema(
+    dim: int, id_column: str | None, metadata: dict[str, Any], uncertainty: bool = False, dtype: str = "float32"
+) -> pa.Schema:
     """Columns and metadata of a file of embeddings.
+
+    Args:
+        dim: width of the embeddings.
+        id_column: the user's name for it; None without.
+        metadata: what made the file: JSON.
+        uncertainty: whether there is a column for it.
+        dtype: of the embeddings, one of :data:`DTYPES`.
 
     Raises:
         InputError: the id column has the name of another column.
@@ -73,10 +83,18 @@ def schema(dim: int, id_column: str | None, metadata: dict[str, Any], uncertaint
             pa.field("status", pa.string(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
             *([pa.field(UNCERTAINTY, pa.float32())] if uncertainty else []),
-            pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
+            pa.field("embedding", pa.list_(_arrow_type(dtype), dim), nullable=False),
         ],
         {METADATA_KEY: json.dumps(metadata, sort_keys=True)},
     )
+
+
+def _arrow_type(dtype: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if dtype not in DTYPES:
+        raise InputError(f"Embeddings cannot be written as {dtype!r}.", f"Use {' or '.join(DTYPES)}.")
+    return pa.type_for_alias(dtype)
 
 
 def to_table(
@@ -98,9 +116,21 @@ def to_table(
         rows: status and reason of each row.
         X: embeddings; NaN where refused.
         uncertainty: of each row, if the schema has a column for it; an empty cell where refused.
+
+    Raises:
+        OutputError: a number is too large for the type that the schema has for embeddings.
     """
     import pyarrow as pa
 
+    dtype: np.dtype = schema.field("embedding").type.value_type.to_pandas_dtype()
+    with np.errstate(over="ignore"):
+        cells = np.ascontiguousarray(X, dtype)
+    lost = np.flatnonzero((np.isinf(cells) & np.isfinite(X)).any(axis=1))
+    if len(lost):
+        raise OutputError(
+            f"Row {start + lost[0]} has a number of {np.abs(X[lost[0]]).max():.3g}: float16 ends at 65504.",
+            "Leave out --dtype float16.",
+        )
     columns = [
         pa.array(np.arange(start, start + len(rows))),
         *([] if ids is None else [_text(ids)]),
@@ -108,7 +138,7 @@ def to_table(
         pa.array(rows.status, pa.string()),
         pa.array(rows.reason, pa.string()),
         *([] if uncertainty is None else [pa.array(uncertainty, pa.float32(), mask=np.isnan(uncertainty))]),
-        pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(X).ravel()), X.shape[1]),
+        pa.FixedSizeListArray.from_arrays(pa.array(cells.ravel()), X.shape[1]),
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
@@ -122,8 +152,8 @@ def _text(values: Sequence[str | None]) -> pa.Array:
         return pa.array([v if v is None else v.encode("utf-8", "replace").decode() for v in values], pa.string())
 
 
-def vectors(table: pa.Table) -> Float32[np.ndarray, "n dim"]:
-    """The embedding column as a matrix."""
+def vectors(table: pa.Table) -> Float[np.ndarray, "n dim"]:
+    """The embedding column as a matrix, of the type that the table has."""
     column = table.column("embedding").combine_chunks()
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), column.type.list_size)
 
@@ -136,7 +166,13 @@ def write(path: Path, schema: pa.Schema, tables: Tables, extension: str) -> None
 def _write_parquet(path: Path, schema: pa.Schema, tables: Tables) -> None:
     import pyarrow.parquet as pq
 
-    options = {"compression": "zstd", "use_dictionary": ["status", "reason"], "write_page_checksum": True}
+    # Split by bytes, signs and exponents of many floats lie side by side, where they compress.
+    options = {
+        "compression": "zstd",
+        "use_dictionary": ["status", "reason"],
+        "use_byte_stream_split": ["embedding.list.element"],
+        "write_page_checksum": True,
+    }
     with pq.ParquetWriter(path, schema, **options) as writer:
         for table in tables(None):
             writer.write_table(table, row_group_size=max(len(table), 1))
@@ -153,7 +189,7 @@ def _write_csv(path: Path | IO[bytes], schema: pa.Schema, tables: Tables, with_v
         for table in tables(None if with_vectors else names):
             columns = [table.column(name) for name in names]
             if with_vectors:
-                X = vectors(table)
+                X = vectors(table).astype(np.float32)
                 columns += [pa.array(X[:, i], mask=np.isnan(X[:, i])) for i in range(dim)]
             writer.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
 
@@ -168,9 +204,10 @@ def _write_npz(path: Path, schema: pa.Schema, tables: Tables) -> None:
             return archive.open(zipfile.ZipInfo(name), "w", force_zip64=True)  # ZipInfo: no time stamp
 
         with member("X.npy") as file:
-            _npy_header(file, "<f4", (n, dim))
+            kind = np.dtype(schema.field("embedding").type.value_type.to_pandas_dtype()).newbyteorder("<").str
+            _npy_header(file, kind, (n, dim))
             for table in tables(["embedding"]):
-                file.write(np.ascontiguousarray(vectors(table), "<f4").data)
+                file.write(np.ascontiguousarray(vectors(table), kind).data)
         with member("valid.npy") as file:
             _npy_header(file, "|b1", (n,))
             for table in tables(["status"]):

@@ -1,7 +1,8 @@
 """The finished chunks of a file job, kept beside its output until all are there: ``OUT.parts/``.
 
-Every part is a parquet file that appears whole or not at all. ``manifest.json`` says what the job is and holds the
-hash of each part, so that an interrupted job goes on only with the same input, model and options.
+Every part is an Arrow file, which costs almost nothing to write and to read, and appears whole or not at all.
+``manifest.json`` says what the job is and holds the hash of each part, so that an interrupted job goes on only with the
+same input, model and options.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from molmv import formats
 from molmv.atomic import replacing
 from molmv.errors import OutputError
 from molmv.hashing import sha256
@@ -50,9 +50,11 @@ class Parts:
 
     def add(self, table: pa.Table) -> None:
         """Keep one more chunk; when this returns it survives a kill and a power cut."""
+        import pyarrow as pa
+
         path = self._path(len(self))
-        with replacing(path) as temporary:
-            formats.write(temporary, table.schema, lambda _: iter([table]), ".parquet")
+        with replacing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
+            file.write_table(table)
         counts = Counter(table.column("status").to_pylist())
         self._entries.append({"file": path.name, "sha256": sha256(path), "status": dict(counts)})
         self.counts += counts
@@ -61,16 +63,18 @@ class Parts:
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The chunks, one at a time; all columns or some."""
-        import pyarrow.parquet as pq
+        import pyarrow as pa
 
         for i in range(len(self)):
-            yield pq.read_table(self._path(i), columns=columns, use_threads=False)
+            with pa.memory_map(str(self._path(i))) as file:
+                table = pa.ipc.open_file(file).read_all()
+                yield table if columns is None else table.select(columns)
 
     def clear(self) -> None:
         """Forget all chunks."""
         self.counts.clear()
         self._entries.clear()
-        for path in [self._manifest, *self.folder.glob("part-*.parquet*")]:  # the manifest first: none without parts
+        for path in [self._manifest, *self.folder.glob("part-*.arrow*")]:  # the manifest first: none without parts
             path.unlink(missing_ok=True)
 
     def resume(self) -> None:
@@ -102,7 +106,7 @@ class Parts:
         return self.folder / "manifest.json"
 
     def _path(self, i: int) -> Path:
-        return self.folder / f"part-{i:05d}.parquet"
+        return self.folder / f"part-{i:05d}.arrow"
 
 
 def parts_folder(out: Path) -> Path:

@@ -158,8 +158,8 @@ def _read_parquet(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         schema = file.schema_arrow
         kind: Any = schema.field("embedding").type if "embedding" in schema.names else pa.null()
-        if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
-            raise _NotOursError("it has no column 'embedding' of float32 lists.")
+        if not pa.types.is_fixed_size_list(kind) or str(kind.value_type) not in ("float", "halffloat"):
+            raise _NotOursError("it has no column 'embedding' of float32 or float16 lists.")
         X = np.empty((file.metadata.num_rows, kind.list_size), dtype=np.float32)
         start = 0
         for batch in file.iter_batches(formats.CHUNK_ROWS, columns=["embedding"]):
@@ -180,7 +180,11 @@ def _read_csv(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
 
 def _read_npz(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
     with np.load(path) as file:
-        return file["X"], _parse_csv(file["rows.csv"]), json.loads(file["molmv.json"])
+        return (
+            file["X"].astype(np.float32, copy=False) if file["X"].dtype == np.float16 else file["X"],
+            _parse_csv(file["rows.csv"]),
+            json.loads(file["molmv.json"]),
+        )
 
 
 def _parse_csv(data: bytes) -> pa.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fake_embedder import FakeEmbedder, Stopping
 
-from molmv import featurizing, formats
+from molmv import featurizing
 from molmv.errors import InputError, OutputError, RefusedRowsError
 from molmv.featurizing import featurize_file
 from molmv.parts import open_parts, parts_folder
@@ -16,6 +16,7 @@ from molmv.results import load_embeddings
 
 EXTENSIONS = [".parquet", ".csv", ".npz"]
 FAKE = FakeEmbedder()
+WRITE = "molmv.formats.write"
 
 
 @pytest.fixture
@@ -114,14 +115,17 @@ def test_id_column_must_not_hide_another(tmp_path: Path):
         featurize_file(tmp_path / "in.csv", tmp_path / "out.csv", FAKE, id_column="status")
 
 
-def test_disk_full(table: Path, out: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("where", "kept"), [("pyarrow.ipc.new_file", set()), (WRITE, {"out.parquet.parts"})])
+def test_disk_full(table: Path, out: Path, monkeypatch: pytest.MonkeyPatch, where: str, kept: set[str]):
+    """While a part is written, nothing is kept; while the output is, all parts."""
+
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(formats, "write", full)
+    monkeypatch.setattr(where, full)
     with pytest.raises(OutputError, match=r"Cannot write .*: No space left on device"):
         featurize_file(table, out, FAKE)
-    assert left_over(out.parent) == set()
+    assert left_over(out.parent) == kept
 
 
 def test_two_writers(table: Path, out: Path):

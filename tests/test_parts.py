@@ -80,8 +80,8 @@ def test_stopped_while_merging(table: Path, out: Path, monkeypatch: pytest.Monke
 def test_killed_between_a_part_and_its_record(table: Path, out: Path):
     """A part that the manifest does not know is made again."""
     interrupt(table, out, 2)
-    shutil.copy(parts_folder(out) / "part-00000.parquet", parts_folder(out) / "part-00002.parquet")
-    (parts_folder(out) / "part-00003.parquet.tmp").write_text("half")
+    shutil.copy(parts_folder(out) / "part-00000.arrow", parts_folder(out) / "part-00002.arrow")
+    (parts_folder(out) / "part-00003.arrow.tmp").write_text("half")
     featurize_file(table, out, FAKE, chunk_size=10, resume=True)
     assert load_embeddings(out).smiles[20:] == ["C" * i if i != 24 else "bad" for i in range(21, 26)]
     assert left_over(out.parent) == {"out.parquet"}
@@ -150,8 +150,8 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("part-00001.parquet", flip),
-        ("part-00001.parquet", Path.unlink),
+        ("part-00001.arrow", flip),
+        ("part-00001.arrow", Path.unlink),
         ("manifest.json", lambda path: path.write_text(path.read_text()[:-9])),
         ("manifest.json", lambda path: path.write_text("[]")),
         ("manifest.json", lambda path: path.write_text('{"job": {}, "parts": 3}')),

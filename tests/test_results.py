@@ -9,11 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fake_embedder import FakeEmbedder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from molmv import formats
 from molmv.errors import InputError, OutputError
+from molmv.featurizing import featurize_file
 from molmv.results import EmbeddingResult, load_embeddings
 from molmv.rows import EMPTY, INVALID, OK
 
@@ -246,3 +248,41 @@ def test_load_refuses_what_does_not_fit_together(tmp_path: Path, before: str, af
     path.write_text(path.read_text().replace(before, after, 1))
     with pytest.raises(InputError, match=message):
         load_embeddings(path)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_half_precision(tmp_path: Path, extension: str):
+    (tmp_path / "in.csv").write_text("smiles\nCCO\nbad\n" + "C" * 300 + "\n")
+    out, whole = tmp_path / f"half{extension}", tmp_path / f"whole{extension}"
+    thirds = FakeEmbedder(embed=lambda rows: FakeEmbedder().embed(rows) / np.float32(3))
+    featurize_file(tmp_path / "in.csv", out, thirds, dtype="float16")
+    featurize_file(tmp_path / "in.csv", whole, thirds)
+    found, expected = load_embeddings(out), load_embeddings(whole)
+    assert found.X.dtype == np.float32
+    np.testing.assert_array_equal(found.X, expected.X.astype(np.float16).astype(np.float32))
+    assert found.status == expected.status
+    if extension == ".parquet":
+        assert str(pq.read_schema(out).field("embedding").type) == "fixed_size_list<element: halffloat>[4]"
+    if extension == ".npz":
+        assert np.load(out)["X"].dtype == np.float16
+
+
+@pytest.mark.parametrize("extension", [".parquet", ".npz"])
+def test_half_precision_is_half_the_size(tmp_path: Path, extension: str):
+    (tmp_path / "in.smi").write_text("CCO\n" * 500)
+    noise = FakeEmbedder(dim=512, embed=lambda rows: np.random.default_rng(0).normal(size=(500, 512)))
+    sizes = []
+    for dtype in ("float32", "float16"):
+        out = tmp_path / f"{dtype}{extension}"
+        featurize_file(tmp_path / "in.smi", out, noise, dtype=dtype)
+        sizes.append(out.stat().st_size)
+    assert sizes[1] <= 0.55 * sizes[0]
+
+
+def test_what_half_precision_cannot_hold(tmp_path: Path):
+    (tmp_path / "in.smi").write_text("C\nCC\n")
+    huge = FakeEmbedder(embed=lambda rows: np.array([[1, 2, 3, 4], [1, 2, 1e5, 4]]))
+    with pytest.raises(OutputError, match=r"Row 1 has a number of 1e\+05.*float16"):
+        featurize_file(tmp_path / "in.smi", tmp_path / "out.parquet", huge, dtype="float16")
+    with pytest.raises(InputError, match="'float8'"):
+        featurize_file(tmp_path / "in.smi", tmp_path / "out.parquet", huge, dtype="float8")

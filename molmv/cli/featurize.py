@@ -29,6 +29,10 @@ def featurize(
         bool,
         typer.Option("--uncertainty", help="A column more: what a student with heads expects not to know."),
     ] = False,
+    workers: Annotated[int, typer.Option("-j", "--workers", min=1, help="Processes, one a core.")] = 1,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="float32, or float16: half the size, three digits.")
+    ] = "float32",
     chunk_size: Annotated[int, typer.Option("--chunk-size", min=1, help="Rows kept at a time.")] = 8192,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
@@ -67,6 +71,8 @@ def featurize(
                 device=device,
                 batch_size=batch_size,
                 uncertainty=uncertainty,
+                dtype=dtype,
+                workers=workers,
                 progress=progress,
             )
     except KeyboardInterrupt as interrupt:

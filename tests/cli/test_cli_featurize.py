@@ -48,7 +48,7 @@ def test_every_option_arrives(molmv_cli, tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(molmv.models, "load_embedder", load)
     options = ["-o", "e.csv", "--model", "ecfp", "-s", "structure", "--id-column", "key", "-b", "7", "--device", "cpu"]
-    run = molmv_cli("featurize", "in.csv", *options, "--chunk-size", "1", "--strict", "-q")
+    run = molmv_cli("featurize", "in.csv", *options, "--chunk-size", "1", "--strict", "-q", "--dtype", "float16")
     assert (run.exit_code, run.output) == (0, "")
     assert seen == [(("ecfp",), {"device": "cpu", "batch_size": 7})]
     result = load_embeddings("e.csv")
