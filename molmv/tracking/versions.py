@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 # What a machine that serves a model needs.
-_NEEDED = ("molmv", "mlflow", "numpy", "pandas", "rdkit", "scikit-fingerprints", "torch")
+STUDENT = ("molmv", "mlflow", "numpy", "pandas", "rdkit", "safetensors", "torch")
+PREDICTOR = ("molmv", "mlflow", "numpy", "pandas", "rdkit", "scikit-fingerprints", "torch")
 
 
-def requirements() -> list[str]:
-    """Pip requirements, pinned to what is installed here."""
+def requirements(names: Sequence[str] = PREDICTOR) -> list[str]:
+    """Pip requirements, pinned to what is installed here; a package that is not is left out."""
     found = []
-    for name in _NEEDED:
+    for name in names:
         try:
             found.append(f"{name}=={version(name).partition('+')[0]}")
         except PackageNotFoundError:
