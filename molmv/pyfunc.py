@@ -14,9 +14,6 @@ from molmv.models import load_student
 from molmv.tracking import student_model
 
 if TYPE_CHECKING:
-    from mlflow.models.model import ModelInfo
-    from mlflow.pyfunc import PyFuncModel
-
     from molmv.student.embed import Student
 
 __all__ = ["load_model", "log_model", "save_model"]
@@ -39,7 +36,7 @@ def save_model(student: str | Path | Student, path: str | Path) -> None:
 
 def log_model(
     student: str | Path | Student, name: str = "student", registered_model_name: str | None = None
-) -> ModelInfo:
+) -> student_model.ModelInfo:
     """Log a student to the active run of MLflow, or to a new one.
 
     Args:
@@ -56,7 +53,7 @@ def log_model(
     return student_model.log_model(_folder(student), name, registered_model_name)
 
 
-def load_model(uri: str | Path) -> PyFuncModel:
+def load_model(uri: str | Path) -> student_model.PyFuncModel:
     """A logged or saved student, ready to ``predict``.
 
     Args:
