@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,10 +59,18 @@ def evaluate(
 
     `molmv evaluate -m molmv-small -m minimol --protocol paper --tasks AMES,hERG --jobs 2`
     """
+    import warnings
+
     from molmv.evaluate.evaluation import evaluate as run
 
+    def warn(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
+        if issubclass(category, UserWarning):  # ours; the others are between libraries
+            terminal.note(f"warning: {message}")
+
     named = [part for entry in tasks or () for part in _split(entry)]
-    with terminal.progress("evaluating", quiet, unit="jobs") as progress:
+    with warnings.catch_warnings(), terminal.progress("evaluating", quiet, unit="jobs") as progress:
+        warnings.simplefilter("always")
+        warnings.showwarning = warn  # at once: a run may take hours
         report = run(
             model or (),
             protocol,

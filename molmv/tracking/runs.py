@@ -79,7 +79,8 @@ def log_run(run: FinishedRun, uri: str = "", fallback: Path | None = None) -> Lo
                 return LoggedRun(_log(run, place), place)
         except Exception as error:  # whatever it is, the work is done and its files are there
             where = f"; logging into {local}" if place != local_uri(local) else f"; the files are in {run.folder}"
-            why = " ".join(str(error).split())[:120]
+            said = " ".join(str(error).split())
+            why = "nobody answers" if "connection" in said.lower() else said[:120]
             warnings.warn(f"MLflow at {place} did not take the run ({why}){where}.", stacklevel=2)
     return None
 

@@ -43,3 +43,19 @@ def test_mistakes_are_one_line_and_exit_code_2(table, tmp_path, arguments, messa
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_warning_is_a_line_without_the_place_in_our_code(table, tmp_path, monkeypatch):
+    monkeypatch.setattr("molmv.evaluate.protocols.strict.REPEATS", 1)
+    few = tmp_path / "few.csv"
+    few.write_text(
+        table.read_text().partition("\n")[0]
+        + "\n"
+        + "".join(f"{'C' * n}O,{int(n < 3)}\n{'C' * n}c1ccccc1,0\n" for n in range(1, 20))
+    )
+    result = invoke(
+        "-t", f"{few}:y", "-t", f"{table}:y", "--head", "linear", "-o", str(tmp_path / "out"), "--no-figures"
+    )
+    assert result.exit_code == 0, result.output
+    line = next(line for line in result.output.splitlines() if "fewer than 5 folds" in line)
+    assert line.startswith("warning: ")
