@@ -40,15 +40,12 @@ def load_teacher(name: str, device: str = "auto") -> Teacher:
     return adapters.load_teacher(cards.load_card(name), device)
 
 
-def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int | None = None) -> Student:
-    """A released student by name, or any checkpoint folder, or the folder of the run that holds one.
+def find_student(name_or_path: str | Path) -> Path:
+    """The checkpoint folder of a released student, or of a run.
 
     Raises:
         UnknownNameError: neither a student's name nor a folder.
-        CheckpointError: the folder is not a checkpoint, or was damaged.
     """
-    from molmv.student.embed import Student
-
     path = Path(name_or_path)
     if str(name_or_path) in student_names():
         path = student_folder() / str(name_or_path)
@@ -58,9 +55,19 @@ def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int
             f"Released students: {', '.join(student_names()) or 'none'}.",
         )
     inside = path / "student"
-    if not (path / "config.json").exists() and (inside / "config.json").exists():
-        path = inside
-    return Student.load(path, device=device, batch_size=batch_size)
+    return inside if not (path / "config.json").exists() and (inside / "config.json").exists() else path
+
+
+def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int | None = None) -> Student:
+    """A released student by name, or any checkpoint folder, or the folder of the run that holds one.
+
+    Raises:
+        UnknownNameError: neither a student's name nor a folder.
+        CheckpointError: the folder is not a checkpoint, or was damaged.
+    """
+    from molmv.student.embed import Student
+
+    return Student.load(find_student(name_or_path), device=device, batch_size=batch_size)
 
 
 def load_embedder(name_or_path: str, device: str = "auto", batch_size: int | None = None) -> Embedder:

@@ -21,6 +21,7 @@ LIBRARY = Path(__file__).parent.parent / "examples" / "library.csv"
 BAD = {5: "", 17: "c1ccccc", 40: "CCO name"}
 DROPOUT = {"loss": {"teacher_dropout": 0.3}}
 STUDENT, HEADS = "student/model.safetensors", "heads.safetensors"
+SIZES = {"layers": 2, "width": 16, "embedding": 16}
 # teacher -> likelihood, encoding
 TEACHERS = {"real": ("gaussian", "float32"), "bits": ("bernoulli", "bits"), "counts": ("count", "uint8")}
 
@@ -53,7 +54,7 @@ class World:
             teachers=tuple(TEACHERS),
             data=DataConfig(str(self.corpus), str(self.stores), held_out=0.2),
             train=TrainConfig(**small | often | changes.pop("train", {})),
-            student={"kind": "gine", "layers": 2, "width": 16, "embedding": 16},
+            student={"kind": "gine", **SIZES},
             loss=LossConfig(**{"objective": "nll", "hidden": 16, "depth": 1} | changes.pop("loss", {})),
             tracking=TrackingConfig(mlflow=False),
         )

@@ -95,6 +95,7 @@ class TrainConfig:
         threads: CPU threads; 0 = torch's choice.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints.
+        start: a student (name or folder) of the same sizes to go on from, or nothing; its heads are not taken over.
     """
 
     steps: int
@@ -108,6 +109,7 @@ class TrainConfig:
     threads: int = 0
     validate_every: int = 500
     checkpoint_every: int = 500
+    start: str = ""
 
 
 @dataclass(frozen=True)

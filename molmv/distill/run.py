@@ -30,8 +30,9 @@ from molmv.embeddings import EmbeddingStore
 from molmv.errors import ConfigError, InputError, OutputError, StoreError
 from molmv.hashing import sha256
 from molmv.loss import MajorityVoteLoss, TeacherSpec
+from molmv.models import find_student
 from molmv.student import StudentKind
-from molmv.student.checkpoint import CONFIG, Checkpoint, save_checkpoint
+from molmv.student.checkpoint import CONFIG, Checkpoint, load_checkpoint, save_checkpoint
 from molmv.student.heads import save_heads
 
 CHECKPOINTS, STUDENT = "checkpoints", "student"
@@ -104,6 +105,7 @@ def distill(
 
     student = StudentKind.of(config.student)
     network = student.make()
+    started_from = _start_from(config.train.start, student, network) if config.train.start else ""
     stores = open_stores(Path(config.data.stores), config.teachers)
     check_corpus(Path(config.data.corpus), stores)
     inputs = student.read_corpus(Path(config.data.corpus))
@@ -126,7 +128,28 @@ def distill(
     )
     _log_information(trainer, output, information)
     final |= {f"held_out/information/{name}": found.information.nats for name, found in information.items()}
-    return _export(config, output, module, student, stores, split.train, final)
+    return _export(config, output, module, student, stores, split.train, final, started_from)
+
+
+def _start_from(name_or_folder: str, student: StudentKind, network: torch.nn.Module) -> str:
+    """Take over a student's weights; returns its digest.
+
+    Raises:
+        UnknownNameError, CheckpointError: there is no such student, or it is damaged.
+        ConfigError: it is of another kind or of other sizes.
+    """
+    earlier = load_checkpoint(find_student(name_or_folder))
+    try:
+        if earlier.kind != student.kind:
+            raise RuntimeError(f"it is a {earlier.kind!r}")
+        network.load_state_dict(dict(earlier.weights), strict=True)
+    except RuntimeError as error:
+        problem = str(error).strip().splitlines()[-1].strip()
+        raise ConfigError(
+            f"train.start: {name_or_folder!r} does not fit this student: {problem}",
+            "Give [student] the sizes in its config.json.",
+        ) from error
+    return earlier.digest
 
 
 @contextmanager
@@ -273,6 +296,7 @@ def _export(
     stores: dict[str, EmbeddingStore],
     rows: np.ndarray,
     final: dict[str, Any],
+    started_from: str,
 ) -> Path:
     provenance = {
         "corpus": {"sha256": next(iter(stores.values())).header.corpus, "rows": len(rows)},
@@ -281,6 +305,8 @@ def _export(
         "held_out": {k.removeprefix("held_out/"): round(float(v), 5) for k, v in final.items()},
         "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
     }
+    if started_from:
+        provenance["started_from"] = started_from
     sizes = dict(vars(module.student.config))  # the defaults of this version included
     checkpoint = Checkpoint(config.name, student.kind, sizes, provenance, module.student.state_dict())
     digest = save_checkpoint(checkpoint, output / STUDENT)

@@ -13,7 +13,7 @@ from molmv.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
-# kind -> (module:function from sizes to a network, module:function from a corpus file to its inputs)
+# kind -> (module:function from sizes to a network, module:function from a corpus file and sizes to its inputs)
 KINDS = {"gine": ("molmv.student.gine:make_encoder", "molmv.student.inputs:read_corpus")}
 
 
@@ -53,7 +53,7 @@ class StudentKind:
 
     def read_corpus(self, path: Path) -> Any:
         """The inputs of every row of a corpus file."""
-        return _function(KINDS[self.kind][1])(path)
+        return _function(KINDS[self.kind][1])(path, self.sizes)
 
 
 def _function(name: str) -> Any:

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from molmv.errors import ConfigError
-from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, bond_fields
+from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, Graphs, bond_fields
+from molmv.student.environments import find_environments
 
 POOLINGS = ("mean", "sum", "max")
 _SELECTIONS = [order for count in (1, 2, 3) for order in permutations(POOLINGS, count)]
@@ -40,10 +42,6 @@ class GineConfig:
         embedding: width of the molecule's embedding.
         pooling: some of ``mean``, ``sum``, ``max`` over atoms; concatenated.
         readout: ``last`` pools the last layer, ``all`` every layer and the atom inputs (Xu et al., arXiv 1806.03536).
-        pool_width: channels that each atom is widened to, by a linear map and ReLU, before pooling: sums of many
-            sparse features are a learnt count fingerprint (Duvenaud et al., arXiv 1509.09292). 0 = pool atoms as they are.
-        virtual_node: whether a node that all atoms of a molecule share is updated and read in every round (Gilmer et
-            al., arXiv 1704.01212).
     """
 
     layers: int = 4
@@ -52,8 +50,6 @@ class GineConfig:
     embedding: int = 512
     pooling: tuple[str, ...] = ("mean", "sum", "max")
     readout: str = "last"
-    pool_width: int = 0
-    virtual_node: bool = False
 
     def __post_init__(self) -> None:
         for name in ("layers", "width", "expansion", "embedding"):
@@ -63,17 +59,10 @@ class GineConfig:
             raise ConfigError(f"student.pooling: expected some of {', '.join(POOLINGS)}, got {self.pooling!r}.")
         if self.readout not in ("last", "all"):
             raise ConfigError(f"student.readout: expected 'last' or 'all', got {self.readout!r}.")
-        if type(self.pool_width) is not int or self.pool_width < 0:
-            raise ConfigError(f"student.pool_width: expected a whole number from 0, got {self.pool_width!r}.")
-        if type(self.virtual_node) is not bool:
-            raise ConfigError(f"student.virtual_node: expected true or false, got {self.virtual_node!r}.")
 
 
 class GraphTensors(NamedTuple):
-    """A :class:`molmv.graphs.GraphBatch` on a device; edges are sorted by target.
-
-    Atoms whose graph is ``num_graphs`` are padding: they come last, have no edges and are pooled into nothing.
-    """
+    """A :class:`molmv.graphs.GraphBatch` on a device; edges are sorted by target."""
 
     atoms: Int64[Tensor, "atoms fields"]
     source: Int64[Tensor, " edges"]
@@ -88,20 +77,67 @@ class GraphTensors(NamedTuple):
         return GraphTensors(*moved, self.num_graphs)  # type: ignore[arg-type,call-arg]
 
 
-def graph_tensors(batch: GraphBatch, multiple: int = 1) -> GraphTensors:
-    """Numpy to torch. Edges are sorted by target: neighbour sums then write each row in one go.
-
-    Args:
-        batch: the graphs.
-        multiple: pad the atoms to a multiple of this many. Matrix libraries prepare and keep a kernel for each shape:
-            batches of a few shapes need less memory, and no more time, than batches that each have their own.
-    """
+def graph_tensors(batch: GraphBatch) -> GraphTensors:
+    """Numpy to torch. Edges are sorted by target: neighbour sums then write each row in one go."""
     order = torch.from_numpy(batch.target.argsort(kind="stable"))
     source, target, codes = (torch.from_numpy(a)[order] for a in (batch.source, batch.target, batch.bond_codes))
-    padding = -len(batch.atoms) % multiple
-    atoms = nn.functional.pad(torch.from_numpy(batch.atoms).long(), (0, 0, 0, padding))
-    graph = nn.functional.pad(torch.from_numpy(batch.graph), (0, padding), value=batch.num_graphs)
-    return GraphTensors(atoms, source, target, codes.long(), graph, batch.num_graphs)
+    atoms = torch.from_numpy(batch.atoms).long()
+    return GraphTensors(atoms, source, target, codes.long(), torch.from_numpy(batch.graph), batch.num_graphs)
+
+
+class Messages(NamedTuple):
+    """Who tells whom in one round of message passing over distinct environments: :mod:`molmv.student.environments`."""
+
+    centre: Int64[Tensor, " new"]
+    source: Int64[Tensor, " distinct"]
+    bond_codes: Int64[Tensor, " distinct"]
+    which: Int64[Tensor, " edges"]
+    target: Int64[Tensor, " edges"]
+
+
+class EnvironmentTensors(NamedTuple):
+    """A batch of graphs as what a network has to compute: each environment of an atom once.
+
+    Attributes:
+        atoms: the distinct atoms.
+        rounds: one for each layer of the network.
+        final: the last environment of every atom, (atoms).
+        graph: the graph of every atom, ascending, (atoms).
+        num_graphs: graphs in the batch.
+    """
+
+    atoms: Int64[Tensor, "distinct fields"]
+    rounds: tuple[Messages, ...]
+    final: Int64[Tensor, " atoms"]
+    graph: Int64[Tensor, " atoms"]
+    num_graphs: int
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> EnvironmentTensors:
+        """The same on another device."""
+        atoms, final, graph = (t.to(device, non_blocking=non_blocking) for t in (self.atoms, self.final, self.graph))
+        rounds = (Messages(*(t.to(device, non_blocking=non_blocking) for t in one)) for one in self.rounds)
+        return EnvironmentTensors(atoms, tuple(rounds), final, graph, self.num_graphs)
+
+
+def environment_tensors(graphs: Graphs, layers: int, multiple: int = 1) -> EnvironmentTensors:
+    """The distinct environments of some graphs' atoms, for a network of so many layers.
+
+    Args:
+        graphs: all of them are in the batch.
+        layers: rounds of message passing.
+        multiple: pad the environments of each round to a multiple of this many. Matrix libraries prepare and keep a
+            kernel for each shape: batches of a few shapes need less memory than batches that each have their own.
+    """
+    found = find_environments(graphs, 0, len(graphs), layers)
+    rounds = []
+    for one in found.rounds:
+        target = np.repeat(np.arange(len(one.centre)), np.diff(one.offsets))
+        centre = np.pad(one.centre, (0, -len(one.centre) % multiple))
+        parts = (centre, one.source, one.bond, one.messages, target)
+        rounds.append(Messages(*(torch.from_numpy(part.astype(np.int64)) for part in parts)))
+    graph = np.repeat(np.arange(len(graphs)), graphs.sizes)
+    atoms, final = (torch.from_numpy(part.astype(np.int64)) for part in (found.atoms, found.final))
+    return EnvironmentTensors(atoms, tuple(rounds), final, torch.from_numpy(graph), len(graphs))
 
 
 class GineLayer(nn.Module):
@@ -114,36 +150,22 @@ class GineLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, width * expansion), nn.ReLU(), nn.Linear(width * expansion, width))
 
-    def aggregate(
-        self, h: Float[Tensor, "atoms width"], bonds: Float[Tensor, "codes width"], graph: GraphTensors
-    ) -> Float[Tensor, "atoms width"]:
-        """(1 + ε) h_i plus the sum of the messages to atom i."""
+    def exchange(
+        self, h: Float[Tensor, "atoms width"], bonds: Float[Tensor, "codes width"], edges: GraphTensors | Messages
+    ) -> tuple[Float[Tensor, "new width"], Float[Tensor, "new width"]]:
+        """h_i, and (1 + ε) h_i plus the sum of the messages to i; for all atoms, or all environments of a round."""
         table = self.project_bonds(bonds).to(h.dtype)
-        messages = torch.relu(h.index_select(0, graph.source) + nn.functional.embedding(graph.bond_codes, table))
-        return ((1 + self.epsilon) * h).index_add(0, graph.target, messages)
+        messages = torch.relu(h.index_select(0, edges.source) + nn.functional.embedding(edges.bond_codes, table))
+        if isinstance(edges, Messages):
+            h, messages = h.index_select(0, edges.centre), messages.index_select(0, edges.which)
+        return h, ((1 + self.epsilon) * h).index_add(0, edges.target, messages)
 
     def forward(
-        self, h: Float[Tensor, "atoms width"], bonds: Float[Tensor, "codes width"], graph: GraphTensors
-    ) -> Float[Tensor, "atoms width"]:
-        """Atoms after the round."""
-        return h + self.mlp(self.norm(self.aggregate(h, bonds, graph)))
-
-
-class VirtualNode(nn.Module):
-    """What a molecule's atoms share: it reads their mean, keeps a state, and adds it to each of them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-
-    def forward(
-        self, h: Float[Tensor, "atoms width"], shared: Float[Tensor, "graphs+1 width"], graph: GraphTensors
-    ) -> tuple[Float[Tensor, "atoms width"], Float[Tensor, "graphs+1 width"]]:
-        """Atoms and shared states after the exchange."""
-        mean = _sum_by_graph(h, graph) / _sizes(graph).clamp(min=1)[:, None].to(h.dtype)
-        shared = shared + self.mlp(self.norm(shared + mean))
-        return h + shared.index_select(0, graph.graph).to(h.dtype), shared
+        self, h: Float[Tensor, "atoms width"], bonds: Float[Tensor, "codes width"], edges: GraphTensors | Messages
+    ) -> Float[Tensor, "new width"]:
+        """Atoms, or environments, after the round."""
+        own, told = self.exchange(h, bonds, edges)
+        return own + self.mlp(self.norm(told))
 
 
 class GineEncoder(nn.Module):
@@ -163,47 +185,47 @@ class GineEncoder(nn.Module):
         for table in [*self.atom_embeddings, *self.bond_embeddings]:
             nn.init.normal_(table.weight, std=len(ATOM_FIELDS) ** -0.5)  # type: ignore[arg-type]
         self.layers = nn.ModuleList(GineLayer(config.width, config.expansion) for _ in range(config.layers))
-        self.virtual_nodes = nn.ModuleList(
-            VirtualNode(config.width) for _ in range(config.layers if config.virtual_node else 0)
-        )
-        channels = config.width * (config.layers + 1 if config.readout == "all" else 1)
+        self.reads_all = config.readout == "all"
+        channels = config.width * (config.layers + 1 if self.reads_all else 1)
         self.norm = nn.LayerNorm(channels)
-        self.widen = nn.Linear(channels, config.pool_width) if config.pool_width else None
-        self.readout = nn.Linear((config.pool_width or channels) * len(config.pooling), config.embedding)
+        self.readout = nn.Linear(channels * len(config.pooling), config.embedding)
         self.register_buffer("bond_fields", torch.from_numpy(bond_fields()).long(), persistent=False)
 
-    def forward(self, graph: GraphTensors) -> Float[Tensor, "graphs embedding"]:
+    def forward(self, graph: GraphTensors | EnvironmentTensors) -> Float[Tensor, "graphs embedding"]:
         """Embeddings of all graphs; for a graph without atoms, whatever the bias of the readout says."""
         h = _sum_of_embeddings(self.atom_embeddings, graph.atoms)
         bonds = _sum_of_embeddings(self.bond_embeddings, self.bond_fields)
         depths = [h]
-        shared = h.new_zeros(graph.num_graphs + 1, h.shape[1])
         for i, layer in enumerate(self.layers):
-            if self.config.virtual_node:
-                h, shared = self.virtual_nodes[i](h, shared, graph)
-            h = layer(h, bonds, graph)
+            if isinstance(graph, EnvironmentTensors):
+                h = layer(h, bonds, graph.rounds[i])
+                depths = [depth.index_select(0, graph.rounds[i].centre) for depth in depths if self.reads_all]
+            else:
+                h = layer(h, bonds, graph)
             depths.append(h)
-        atoms = self.norm(torch.cat(depths, dim=1) if self.config.readout == "all" else h)
-        if self.widen is not None:
-            atoms = torch.relu(self.widen(atoms))
+        atoms = self.norm(torch.cat(depths, dim=1) if self.reads_all else h)
+        if isinstance(graph, EnvironmentTensors):
+            atoms = atoms.index_select(0, graph.final)
         return self.readout(self._pool(atoms, graph))
 
-    def _pool(self, atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs pooled"]:
-        total = _sum_by_graph(atoms, graph)[: graph.num_graphs]
+    def _pool(
+        self, atoms: Float[Tensor, "atoms channels"], graph: GraphTensors | EnvironmentTensors
+    ) -> Float[Tensor, "graphs pooled"]:
+        total = atoms.new_zeros(graph.num_graphs, atoms.shape[1]).index_add(0, graph.graph, atoms)
         pooled = []
         for kind in self.config.pooling:
             if kind == "sum":
                 pooled.append(total / TYPICAL_ATOMS)
             elif kind == "mean":
-                size = _sizes(graph)[: graph.num_graphs].clamp(min=1)
+                size = torch.bincount(graph.graph, minlength=graph.num_graphs).clamp(min=1)
                 pooled.append(total / size[:, None].to(total.dtype))
             else:
                 pooled.append(_segment_max(atoms, graph))
         return torch.cat(pooled, dim=1)
 
 
-def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
-    """A fresh encoder from plain sizes, as they stand in a config or a checkpoint.
+def make_config(sizes: Mapping[str, Any]) -> GineConfig:
+    """From plain sizes, as they stand in a config or a checkpoint.
 
     Raises:
         ConfigError: an unknown or impossible size.
@@ -213,7 +235,16 @@ def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
             near = difflib.get_close_matches(name, GineConfig.__dataclass_fields__, n=1)
             raise ConfigError(f"student: unknown key {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
-    return GineEncoder(GineConfig(**plain))
+    return GineConfig(**plain)
+
+
+def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
+    """A fresh encoder from plain sizes.
+
+    Raises:
+        ConfigError: an unknown or impossible size.
+    """
+    return GineEncoder(make_config(sizes))
 
 
 def _sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields"]) -> Float[Tensor, "rows width"]:
@@ -221,18 +252,10 @@ def _sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields
     return torch.stack(list(parts)).sum(0)
 
 
-def _segment_max(atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs channels"]:
+def _segment_max(
+    atoms: Float[Tensor, "atoms channels"], graph: GraphTensors | EnvironmentTensors
+) -> Float[Tensor, "graphs channels"]:
     """Maximum over each graph's atoms, which are contiguous; 0 for a graph without atoms."""
-    sizes = _sizes(graph)
+    sizes = torch.bincount(graph.graph, minlength=graph.num_graphs)
     highest = torch.segment_reduce(atoms.float(), "max", lengths=sizes, axis=0, initial=-torch.inf)
-    return torch.where((sizes > 0)[:, None], highest, 0.0)[: graph.num_graphs]
-
-
-def _sum_by_graph(atoms: Float[Tensor, "atoms channels"], graph: GraphTensors) -> Float[Tensor, "graphs+1 channels"]:
-    """Sum over each graph's atoms; the last row is the padding's."""
-    return atoms.new_zeros(graph.num_graphs + 1, atoms.shape[1]).index_add(0, graph.graph, atoms)
-
-
-def _sizes(graph: GraphTensors) -> Int64[Tensor, " graphs+1"]:
-    """Atoms of each graph; the last number is the padding's."""
-    return torch.bincount(graph.graph, minlength=graph.num_graphs + 1)
+    return torch.where((sizes > 0)[:, None], highest, 0.0)

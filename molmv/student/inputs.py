@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from molmv import molecules
 from molmv.graphs import Graphs, concatenate, featurise
-from molmv.student.gine import GraphTensors, graph_tensors
+from molmv.student.gine import EnvironmentTensors, environment_tensors, make_config
 from molmv.table import open_table
 
 CHUNK = 8192
-# Atoms in a training batch are padded to a multiple of this: a few shapes instead of as many as batches.
-ATOM_MULTIPLE = 256
+# Environments in a training batch are padded to a multiple of this: a few shapes instead of as many as batches.
+MULTIPLE = 256
 
 
 class MoleculeInputs:
-    """Graphs of every row of a corpus; rows without a graph are not :attr:`usable`."""
+    """Graphs of every row of a corpus; rows without a graph are not :attr:`usable`.
 
-    def __init__(self, graphs: Graphs) -> None:
-        self.graphs = graphs
+    Args:
+        graphs: one a row.
+        layers: rounds of message passing of the network that they are for.
+    """
+
+    def __init__(self, graphs: Graphs, layers: int) -> None:
+        self.graphs, self.layers = graphs, layers
 
     @property
     def usable(self) -> np.ndarray:
         """True where the row has a graph, (rows,)."""
         return self.graphs.sizes > 0
 
-    def batch(self, rows: np.ndarray) -> GraphTensors:
+    def batch(self, rows: np.ndarray) -> EnvironmentTensors:
         """Graphs of some rows."""
-        return graph_tensors(self.graphs.batch(rows), ATOM_MULTIPLE)
+        return environment_tensors(self.graphs.take(rows), self.layers, MULTIPLE)
 
 
-def read_corpus(path: Path) -> MoleculeInputs:
-    """Graphs of every row of a file of SMILES.
+def read_corpus(path: Path, sizes: Mapping[str, Any]) -> MoleculeInputs:
+    """Graphs of every row of a file of SMILES, for a student of these sizes.
 
     Raises:
         InputError: the file cannot be read.
+        ConfigError: an unknown or impossible size.
     """
     chunks = open_table(path).chunks(CHUNK)
-    return MoleculeInputs(concatenate([featurise(molecules.screen(c.values, c.problems)) for c in chunks]))
+    return MoleculeInputs(
+        concatenate([featurise(molecules.screen(c.values, c.problems)) for c in chunks]), make_config(sizes).layers
+    )

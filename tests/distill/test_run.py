@@ -53,7 +53,7 @@ def test_checkpoint_names_all_sizes(finished: Path):
     sizes = load_checkpoint(finished / "student").config
     assert sizes == {
         **{"layers": 2, "width": 16, "expansion": 2, "embedding": 16},
-        **{"pooling": ["mean", "sum", "max"], "readout": "last", "pool_width": 0, "virtual_node": False},
+        **{"pooling": ["mean", "sum", "max"], "readout": "last"},
     }
 
 
@@ -174,3 +174,18 @@ def test_says_nothing(world: World, tmp_path: Path, capfd: pytest.CaptureFixture
         distill(world.config(tmp_path, train={"steps": 4, "validate_every": 2, "checkpoint_every": 2}))
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")
+
+
+def test_goes_on_from_another_student(finished: Path, world: World, tmp_path: Path):
+    distill(world.config(tmp_path, train={"start": str(finished), "steps": 1, "learning_rate": 1e-9, "warmup": 1.0}))
+    before, after = (load_file(folder / STUDENT) for folder in (finished, tmp_path))
+    for name, values in before.items():
+        torch.testing.assert_close(after[name], values, atol=1e-7, rtol=0)
+    started_from = load_checkpoint(tmp_path / "student").provenance["started_from"]
+    assert started_from == load_checkpoint(finished / "student").digest
+
+
+def test_start_of_other_sizes_is_refused(finished: Path, world: World, tmp_path: Path):
+    sizes = {"kind": "gine", "layers": 2, "width": 8, "embedding": 16}
+    with pytest.raises(ConfigError, match=r"train\.start.*does not fit this student"):
+        distill(world.config(tmp_path, train={"start": str(finished)}, student=sizes))
