@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from molmv.loss import MajorityVoteLoss
     from molmv.models import list_teachers, load_embedder, load_student, load_teacher
     from molmv.predicting import fit, load_predictor
+    from molmv.reporting import report
     from molmv.results import EmbeddingResult, load_embeddings
 
     __version__: str
@@ -28,6 +29,7 @@ __all__ = [
     "load_predictor",
     "load_student",
     "load_teacher",
+    "report",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "load_predictor": "molmv.predicting",
     "load_student": "molmv.models",
     "load_teacher": "molmv.models",
+    "report": "molmv.reporting",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,29 @@ def altair() -> Any:
     except ImportError as error:
         raise MissingExtraError("altair", "plots") from error
     return altair
+
+
+def specification(chart: Any) -> dict[str, Any]:
+    """A chart as Vega-Lite, for a page that brings :func:`javascript` with it."""
+    text = json.dumps(chart.to_dict(), ensure_ascii=False)
+    for separator in "\u2028\u2029":  # Vega's expressions cannot have them in a name
+        text = text.replace(separator, " ")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def javascript() -> str:
+    """All that a browser needs to draw a :func:`specification`: it defines ``vegaEmbed``, and loads nothing.
+
+    Raises:
+        MissingExtraError: vl-convert is not installed.
+    """
+    try:
+        from vl_convert import javascript_bundle
+    except ImportError as error:
+        raise MissingExtraError("vl-convert-python", "plots") from error
+    code: str = javascript_bundle()
+    return code
 
 
 def save(chart: Any, *paths: Path) -> None:

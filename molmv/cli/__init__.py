@@ -28,6 +28,7 @@ _VERBS = {
     "index": "molmv.cli.neighbours:index",
     "neighbours": "molmv.cli.neighbours:neighbours",
     "export": "molmv.cli.export:export",
+    "bench": "molmv.cli.bench:bench",
     "doctor": "molmv.cli.doctor:doctor",
 }
 
