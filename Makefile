@@ -35,16 +35,19 @@ check: $(VENV)/.molmv-dev
 	$(BIN)/lint-imports
 
 CORPUS   ?= ../shared/data/corpus/permissive.smi.gz
-TEACHERS := minimol rdkit-descriptors ecfp topological-torsion-count maccs
-PROBED   := ecfp rdkit-descriptors minimol
+TEACHERS := minimol pretrain-gnn-gcn-contextpred pretrain-gnn-graphsage-contextpred rxnfp-bert-pretrained \
+            rdkit-descriptors ecfp ecfp-count atom-pair-count topological-torsion-count maccs
+PROBED   := ecfp ecfp-count rdkit-descriptors minimol
 
 students: $(VENV)/.molmv-dev
 	test -s build/corpus.smi || $(BIN)/python corpora/sample.py $(CORPUS) -n 250000 -o build/corpus.smi
 	$(BIN)/molmv teachers embed $(TEACHERS) build/corpus.smi -o build/store --workers 2
+	$(BIN)/molmv distill configs/molmv-base-1.toml --resume
+	$(BIN)/molmv distill configs/molmv-base.toml --resume
 	$(BIN)/molmv distill configs/molmv-small.toml --resume
-	$(BIN)/python configs/release.py build/molmv-small/student
-	$(BIN)/python benchmarks/probe.py $(PROBED) molmv-small
-	$(BIN)/python configs/release.py build/molmv-small/student
+	$(BIN)/python configs/release.py build/molmv-base/student build/molmv-small/student
+	$(BIN)/python benchmarks/probe.py $(PROBED) molmv-base molmv-small
+	$(BIN)/python configs/release.py build/molmv-base/student build/molmv-small/student
 
 # CORPORA=FILE…: what the released students were distilled on, to count test molecules in it.
 tables: $(VENV)/.molmv-dev

@@ -1,6 +1,6 @@
-"""Put a distilled student into ``students/``, with its model card: the last step of ``make students``.
+"""Put distilled students into ``students/``, with their model cards: the last step of ``make students``.
 
-    python configs/release.py build/molmv-small/student --probe benchmarks/results/probe.csv --cost "57 min on 2 cores"
+    python configs/release.py build/molmv-base/student build/molmv-small/student --cost "57 minutes, one thread each"
 
 Every number on the card is read from the checkpoint or from the probe's table; none is typed in.
 """
@@ -93,7 +93,7 @@ of the standardised teacher's variance that the mean of its head explains. Both 
 
 ## Data
 
-{about["corpus"]["rows"]:,} training molecules of a wide public corpus; SHA-256 of the file
+{started(about)}{about["corpus"]["rows"]:,} training molecules of a wide public corpus; SHA-256 of the file
 `{about["corpus"]["sha256"]}`. `corpora/README.md` has the recipe, the sources and their licences.
 No molecule of it ships.
 
@@ -116,26 +116,40 @@ strong, has not been measured yet.
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("student", type=Path, help="folder that `molmv distill` wrote")
-    parser.add_argument("--probe", type=Path, default=ROOT / "benchmarks" / "results" / "probe.csv")
-    parser.add_argument("--cost", default="Not recorded.")
-    arguments = parser.parse_args()
-    checkpoint = load_checkpoint(arguments.student)
+def started(about: Mapping[str, Any]) -> str:
+    """A sentence on the student that this one went on from, if there was one."""
+    if "started_from" not in about:
+        return ""
+    first = about["config"]["train"]["start"].rsplit("/", 1)[-1]
+    return f"Its weights started as those of `configs/{first}.toml` (digest `{about['started_from'][:12]}`), same corpus.\n\n"
+
+
+def release(folder: Path, probe: Path, cost: str) -> None:
+    """Copy one student and write its card."""
+    checkpoint = load_checkpoint(folder)
     target = ROOT / "students" / checkpoint.name
     target.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "model.safetensors"):
-        if (arguments.student / name).resolve() != (target / name).resolve():
-            shutil.copyfile(arguments.student / name, target / name)
+        if (folder / name).resolve() != (target / name).resolve():
+            shutil.copyfile(folder / name, target / name)
     student = load_student(target, device="cpu")
     vectors = student.embed(student.screen(REFERENCE))
     reference = {"smiles": REFERENCE, "embedding_first8": [[round(float(v), 5) for v in row[:8]] for row in vectors]}
     (target / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
     parameters = sum(p.numel() for p in student.encoder.parameters())
-    probe = probe_table(arguments.probe, checkpoint.name) if arguments.probe.exists() else ["Not measured yet."]
-    (target / "README.md").write_text(card(checkpoint, parameters, probe, arguments.cost), encoding="utf-8")
+    rows = probe_table(probe, checkpoint.name) if probe.exists() else ["Not measured yet."]
+    (target / "README.md").write_text(card(checkpoint, parameters, rows, cost), encoding="utf-8")
     print(f"{target}: {parameters:,} parameters")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("students", type=Path, nargs="+", help="folders that `molmv distill` wrote")
+    parser.add_argument("--probe", type=Path, default=ROOT / "benchmarks" / "results" / "probe.csv")
+    parser.add_argument("--cost", default="Not recorded.")
+    arguments = parser.parse_args()
+    for student in arguments.students:
+        release(student, arguments.probe, arguments.cost)
 
 
 if __name__ == "__main__":
