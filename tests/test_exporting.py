@@ -28,7 +28,6 @@ SMALL = {"layers": 2, "width": 16, "embedding": 8}
 NETWORKS = [
     {"pooling": ["mean", "sum", "max"]},
     {"pooling": ["max"], "readout": "all"},
-    {"pool_width": 24, "virtual_node": True},
 ]
 ROOT = Path(__file__).resolve().parent.parent
 

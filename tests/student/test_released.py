@@ -63,3 +63,11 @@ class TestMolmvSmall(MoleculeStudentSuite):
     @classmethod
     def folder(cls) -> Path:
         return student_folder() / "molmv-small"
+
+
+@pytest.mark.skipif("molmv-base" not in student_names(), reason="molmv-base is not released")
+class TestMolmvBase(MoleculeStudentSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls) -> Path:
+        return student_folder() / "molmv-base"
