@@ -1,6 +1,9 @@
-"""Which device to compute on, and whether it multiplies in bfloat16."""
+"""Which device to compute on, with how many threads, and whether it multiplies in bfloat16."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -31,3 +34,17 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch on one core of the CPU: what is cut into blocks for the cache of a core gains nothing from a second.
+
+    On a machine that does other work too, threads that wait for each other after every operation cost it a hundredfold.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

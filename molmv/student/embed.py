@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32
 
 from molmv import molecules
-from molmv.device import pick_device
+from molmv.device import one_thread, pick_device
 from molmv.errors import CheckpointError, ConfigError, InputError
 from molmv.graphs import Graphs, featurise
 from molmv.rows import Rows
@@ -79,10 +79,14 @@ class Student:
 
     def embed(self, rows: Rows) -> Float32[np.ndarray, "n dim"]:
         """Embeddings of all rows, in order; NaN where refused. ``rows`` is changed in place."""
-        graphs = featurise(rows)
-        out = np.empty((len(rows), self.dim), dtype=np.float32)
-        for start, stop in self._batches(graphs):
-            out[start:stop] = self._fast(graphs, start, stop).cpu().numpy()
+        return self.encode(featurise(rows))
+
+    def encode(self, graphs: Graphs) -> Float32[np.ndarray, "n dim"]:
+        """Embeddings of graphs; NaN for one without atoms. On a CPU it uses one core."""
+        out = np.empty((len(graphs), self.dim), dtype=np.float32)
+        with one_thread():
+            for start, stop in self._batches(graphs):
+                out[start:stop] = self._fast(graphs, start, stop).cpu().numpy()
         out[graphs.sizes == 0] = np.nan
         return out
 
