@@ -40,7 +40,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 def one_thread() -> Iterator[None]:
     """Keep torch on one core of the CPU: what is cut into blocks for the cache of a core gains nothing from a second.
 
-    On a machine that does other work too, threads that wait for each other after every operation cost it a hundredfold.
+    On a machine that does other work too, threads that wait for each other after every operation cost thirtyfold.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
