@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int
 
 from molmv.evaluate import metrics
 from molmv.evaluate.features import make_features, mean_and_scale
+from molmv.evaluate.forest import CutForest
 from molmv.evaluate.logistic import fit_logistic
 from molmv.evaluate.probes import Probes, predict, train
 from molmv.evaluate.tasks import CLASSIFICATION
@@ -24,6 +24,7 @@ from molmv.evaluate.tasks import CLASSIFICATION
 STRENGTHS = 1 / np.logspace(-2, 3, 10)
 NEIGHBOURS = (1, 3, 5, 7, 9)
 MIN_SAMPLES_SPLIT = (2, 4, 6, 8, 10)
+TREES = 500
 
 
 @dataclass(frozen=True)
@@ -169,23 +170,10 @@ def neighbour_means(
 
 def forest(data: Data) -> Fitted:
     """500 trees on raw features; ``min_samples_split`` by the score out of bag."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    best: tuple[float, int, Any] | None = None
-    for split in MIN_SAMPLES_SPLIT:
-        options = {"n_estimators": 500, "min_samples_split": split, "oob_score": True, "random_state": data.seed}
-        if data.kind == CLASSIFICATION:
-            model = RandomForestClassifier(criterion="entropy", n_jobs=torch.get_num_threads(), **options)
-            model.fit(data.X, data.y)
-            out_of_bag = data.score(np.nan_to_num(model.oob_decision_function_[:, 1]))
-        else:
-            model = RandomForestRegressor(n_jobs=torch.get_num_threads(), **options).fit(data.X, data.y)
-            out_of_bag = data.score(model.oob_prediction_)
-        if best is None or out_of_bag > best[0]:
-            best = (out_of_bag, split, model)
-    cv, split, model = best  # type: ignore[misc]
-    predicted = model.predict_proba(data.X_test)[:, 1] if data.kind == CLASSIFICATION else model.predict(data.X_test)
-    return Fitted(np.asarray(predicted, dtype=np.float64), float(cv), f"min_samples_split={split}")
+    classes = data.kind == CLASSIFICATION
+    grown = CutForest(data.X, data.y, classes, MIN_SAMPLES_SPLIT, TREES, data.seed, sparse=data.discrete)
+    best, cv = _best(np.array([[data.score(said)] for said in grown.out_of_bag()]))
+    return Fitted(grown.predict(data.X_test)[best], cv, f"min_samples_split={MIN_SAMPLES_SPLIT[best]}")
 
 
 def mlp(data: Data, hidden: int = 256, epochs: int = 40) -> Fitted:

@@ -19,9 +19,10 @@ import numpy as np
 from molmv.atomic import replacing
 from molmv.errors import InputError, MolmvError
 from molmv.evaluate.contenders import Contender
+from molmv.evaluate.prepared import load_prepared_task
 from molmv.evaluate.protocol import Evaluation, Score
 from molmv.evaluate.protocols import PROTOCOLS
-from molmv.evaluate.tasks import Task, load_task
+from molmv.evaluate.tasks import Task
 
 Progress = Callable[[str, int, int], None]
 
@@ -53,7 +54,7 @@ def load_prepared(protocol: Evaluation, names: Sequence[str], censored: str = "r
         InputError, UnknownNameError: see :func:`molmv.evaluate.tasks.load_task`.
     """
     for name in names or protocol.tasks:
-        yield protocol.prepare(load_task(name, protocol.suite, censored))
+        yield load_prepared_task(name, protocol, censored)
 
 
 def run(

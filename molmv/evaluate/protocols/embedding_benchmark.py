@@ -7,7 +7,8 @@
   on z-scored features, chosen by AUROC in 5-fold cross-validation without shuffling; a forest of 500 trees (entropy)
   on raw features.
 - The one deviation: ``min_samples_split`` of the forest (2, 4, 6, 8, 10) is chosen out of bag, not in cross-validation,
-  which would grow 26 forests a set.
+  which would grow 26 forests a set; and one forest is grown and cut back in place of five (see
+  :mod:`molmv.evaluate.forest`).
 - Regression sets, which the paper has not, are scored by R² and MAE.
 """
 

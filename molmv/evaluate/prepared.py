@@ -1,0 +1,73 @@
+"""Tasks as a protocol wants them, kept in the cache: reading and checking the 32 sets of ``paper`` takes minutes.
+
+The key holds the bytes of the files, the protocol's version and the versions of the libraries that decide which rows
+stay. A user's file is read every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from molmv.atomic import replacing
+from molmv.evaluate.protocol import Evaluation
+from molmv.evaluate.sources import files, home
+from molmv.evaluate.tasks import Task, load_task
+
+_TEXTS, _COUNTS = ("smiles", "canonical", "labels"), ("refused", "merged", "conflicts")
+
+
+def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse") -> Task:
+    """A task with the rows and labels of a protocol.
+
+    Raises:
+        InputError, UnknownNameError: see :func:`molmv.evaluate.tasks.load_task`.
+    """
+    path = _kept(name, protocol)
+    if path is None:
+        return protocol.prepare(load_task(name, protocol.suite, censored))
+    try:
+        return _read(path)
+    except (OSError, ValueError, KeyError, BadZipFile):
+        pass  # not there, or damaged
+    task = protocol.prepare(load_task(name, protocol.suite, censored))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        texts: dict[str, Any] = {key: np.array(getattr(task, key), dtype=np.str_) for key in _TEXTS}
+        counts = np.array([getattr(task, key) for key in _COUNTS])
+        about = np.array([task.name, task.kind])
+        test = np.zeros(0, dtype=bool) if task.test is None else task.test
+        np.savez_compressed(file, about=about, Y=task.Y, test=test, counts=counts, **texts)
+    return task
+
+
+def _read(path: Path) -> Task:
+    with np.load(path, allow_pickle=False) as found:
+        name, kind = found["about"].tolist()
+        smiles, canonical, labels = (tuple(found[key].tolist()) for key in _TEXTS)
+        test = found["test"] if len(found["test"]) else None
+        counts = dict(zip(_COUNTS, found["counts"].tolist(), strict=True))
+        return Task(name, kind, smiles, canonical, found["Y"], labels, test, **counts)
+
+
+def _kept(name: str, protocol: Evaluation) -> Path | None:
+    """Where the task is kept; None for a file of the user."""
+    # A protocol may look a set up in another suite than its own: all files of that name count.
+    parts = [file.sha256 for file in files() if file.name.lower() == name.lower()]
+    if not parts:
+        return None
+    versions = [f"{package} {_version(package)}" for package in ("rdkit", "selfies", "molmv")]
+    key = hashlib.sha256("\n".join([*parts, *versions]).encode()).hexdigest()[:16]
+    return home() / "evaluate" / "tasks" / f"{protocol.name}-v{protocol.version}-{name.lower()}-{key}.npz"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
