@@ -1,7 +1,8 @@
 # make demo      embed examples/library.csv and show what came out
 # make test      the tests, without the slow ones
 # make test-all  every test
-# make check     ruff, mypy, import contracts
+# make check     ruff, mypy, import contracts, documentation
+# make docs      the documentation as a site in build/site
 # make students  distils the released students again: hours; goes on where it stopped
 # make tables    evaluates all models under all protocols, beside published rows: hours; goes on where it stopped
 # make clean     removes caches and what demo wrote; keeps .venv, and in build/ what took hours
@@ -14,7 +15,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 STORE  := build/library_embeddings.parquet
 
-.PHONY: demo test test-all check students tables clean
+.PHONY: demo test test-all check docs students tables clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.molmv-core
@@ -33,6 +34,10 @@ check: $(VENV)/.molmv-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: $(VENV)/.molmv-dev
+	$(BIN)/mkdocs build --strict
 
 CORPUS   ?= ../shared/data/corpus/permissive.smi.gz
 TEACHERS := minimol pretrain-gnn-gcn-contextpred pretrain-gnn-graphsage-contextpred rxnfp-bert-pretrained \
