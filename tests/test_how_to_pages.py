@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["scikit-learn", "onnx", "neighbours", "mlflow"]
+PAGES = ["scikit-learn", "onnx", "neighbours", "mlflow", "deepchem", "hugging-face"]
 
 
 def script(page: str) -> str:

@@ -45,12 +45,12 @@ class DeepchemModel:
     """
 
     def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
-        deepchem = _deepchem()
+        deepchem = import_deepchem()
         options = dict(card.options)
         if unknown := options.keys() - set(OPTIONS):
             raise _wrong(card, f"no option {', '.join(sorted(unknown))}; known: {', '.join(OPTIONS)}")
         self._card = card
-        with _quiet():
+        with quiet():
             name, arguments = str(options.get("featurizer", "")), options.get("arguments", {})
             self._featurizer = _made(card, [deepchem.feat], deepchem.feat.Featurizer, name, arguments)
             self._model = None
@@ -67,7 +67,7 @@ class DeepchemModel:
 
     def embed_batch(self, smiles: Sequence[str]) -> np.ndarray:
         """Vectors ``(n, dim)``; NaN for a molecule that DeepChem fails on, for which it returns an empty array."""
-        with _quiet():
+        with quiet():
             features = self._featurizer.featurize(list(smiles))
             good = [i for i, x in enumerate(features) if not (isinstance(x, np.ndarray) and x.size == 0)]
             vectors = self._vectors(features, good) if good else np.zeros((0, self.dim), np.float32)
@@ -115,10 +115,15 @@ class DeepchemModel:
         return found
 
 
-def _deepchem() -> Any:
+def import_deepchem() -> Any:
+    """The package, imported without its remarks.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a file into the user's home and says so
     try:
-        with _quiet():
+        with quiet():
             import deepchem
     except ImportError as error:
         raise MissingExtraError(error.name or "deepchem", "deepchem") from error
@@ -126,7 +131,7 @@ def _deepchem() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """DeepChem logs each package that it does without and each molecule that fails; here a refused row has a reason."""
     logger = logging.getLogger("deepchem")
     before = logger.level

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64
 
 from molmv import molecules
 from molmv.errors import InputError, UnknownNameError
-from molmv.evaluate import sources
+from molmv.evaluate import moleculenet, sources
 from molmv.evaluate.labels import read_table
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
@@ -141,17 +141,20 @@ def load_task(name: str, suite: str = "tdc", censored: str = "refuse") -> Task:
 
     Args:
         name: ``AMES``; or ``assay.csv:pIC50`` (path, colon, target columns with commas between), where the path may
-            be ``https://…#sha256=…``.
+            be ``https://…#sha256=…``; or ``moleculenet:delaney``, a data set that DeepChem loads.
         suite: ``tdc``, or ``admet`` for the data sets of the ADMET group with their official test part.
         censored: of a user's file: see :func:`molmv.evaluate.labels.read_table`.
 
     Raises:
         UnknownNameError: neither a data set of the suite nor a file.
         InputError: the file cannot be had or read; says what, where, and what to do.
+        MissingExtraError: DeepChem is not installed.
     """
     known = {n.lower(): n for n in names(suite)}
     if real := known.get(name.lower()):
         return _public(real, suite)
+    if name.startswith(moleculenet.PREFIX):
+        return make_task(name, *moleculenet.load(name.removeprefix(moleculenet.PREFIX)))
     address, colon, targets = name.rpartition(":")
     if not colon or targets.startswith("//") or "/" in targets:
         import difflib
