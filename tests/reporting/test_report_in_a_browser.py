@@ -24,7 +24,7 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(params=[(360, "light"), (360, "dark"), (1920, "light"), (1920, "dark")], ids=str)
+@pytest.fixture(scope="module", params=[(360, "light"), (360, "dark"), (1920, "light"), (1920, "dark")], ids=str)
 def opened(chromium: Any, page: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The page in a window of a width and a scheme; whatever it complains of or asks for fails the test."""
     width, scheme = request.param
@@ -35,8 +35,9 @@ def opened(chromium: Any, page: Path, request: pytest.FixtureRequest) -> Iterato
     tab.on("dialog", lambda dialog: complaints.append(dialog.message))
     asked = []
     tab.on("request", lambda request: asked.append(request.url))
+    tab.set_default_timeout(120_000)  # a busy machine
     tab.goto(page.as_uri())
-    tab.wait_for_function(READY, timeout=30_000)
+    tab.wait_for_function(READY)
     yield tab
     assert complaints == []
     assert [url for url in asked if not url.startswith(("data:", page.as_uri()))] == []
