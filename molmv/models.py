@@ -40,24 +40,6 @@ def load_teacher(name: str, device: str = "auto") -> Teacher:
     return adapters.load_teacher(cards.load_card(name), device)
 
 
-def find_student(name_or_path: str | Path) -> Path:
-    """The checkpoint folder of a released student, or of a run.
-
-    Raises:
-        UnknownNameError: neither a student's name nor a folder.
-    """
-    path = Path(name_or_path)
-    if str(name_or_path) in student_names():
-        path = student_folder() / str(name_or_path)
-    elif not path.is_dir():
-        raise UnknownNameError(
-            f"{str(name_or_path)!r} is neither a released student nor a folder.",
-            f"Released students: {', '.join(student_names()) or 'none'}.",
-        )
-    inside = path / "student"
-    return inside if not (path / "config.json").exists() and (inside / "config.json").exists() else path
-
-
 def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int | None = None) -> Student:
     """A released student by name, or any checkpoint folder, or the folder of the run that holds one.
 
@@ -67,7 +49,18 @@ def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int
     """
     from molmv.student.embed import Student
 
-    return Student.load(find_student(name_or_path), device=device, batch_size=batch_size)
+    path = Path(name_or_path)
+    if str(name_or_path) in student_names():
+        path = student_folder() / str(name_or_path)
+    elif not path.is_dir():
+        raise UnknownNameError(
+            f"{str(name_or_path)!r} is neither a released student nor a folder.",
+            f"Released students: {', '.join(student_names()) or 'none'}.",
+        )
+    inside = path / "student"
+    if not (path / "config.json").exists() and (inside / "config.json").exists():
+        path = inside
+    return Student.load(path, device=device, batch_size=batch_size)
 
 
 def load_embedder(name_or_path: str, device: str = "auto", batch_size: int | None = None) -> Embedder:

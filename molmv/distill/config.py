@@ -95,7 +95,7 @@ class TrainConfig:
         threads: CPU threads; 0 = torch's choice.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints.
-        start: a student (name or folder) of the same sizes to go on from, or nothing; its heads are not taken over.
+        start: folder of a student of the same sizes (or of its run) to go on from, or nothing; heads start anew.
     """
 
     steps: int

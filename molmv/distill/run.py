@@ -30,7 +30,6 @@ from molmv.embeddings import EmbeddingStore
 from molmv.errors import ConfigError, InputError, OutputError, StoreError
 from molmv.hashing import sha256
 from molmv.loss import MajorityVoteLoss, TeacherSpec
-from molmv.models import find_student
 from molmv.student import StudentKind
 from molmv.student.checkpoint import CONFIG, Checkpoint, load_checkpoint, save_checkpoint
 from molmv.student.heads import save_heads
@@ -131,14 +130,15 @@ def distill(
     return _export(config, output, module, student, stores, split.train, final, started_from)
 
 
-def _start_from(name_or_folder: str, student: StudentKind, network: torch.nn.Module) -> str:
+def _start_from(folder: str, student: StudentKind, network: torch.nn.Module) -> str:
     """Take over a student's weights; returns its digest.
 
     Raises:
-        UnknownNameError, CheckpointError: there is no such student, or it is damaged.
+        CheckpointError: there is no student in the folder, or it is damaged.
         ConfigError: it is of another kind or of other sizes.
     """
-    earlier = load_checkpoint(find_student(name_or_folder))
+    path = Path(folder)
+    earlier = load_checkpoint(path / STUDENT if (path / STUDENT).is_dir() else path)
     try:
         if earlier.kind != student.kind:
             raise RuntimeError(f"it is a {earlier.kind!r}")
@@ -146,7 +146,7 @@ def _start_from(name_or_folder: str, student: StudentKind, network: torch.nn.Mod
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[-1].strip()
         raise ConfigError(
-            f"train.start: {name_or_folder!r} does not fit this student: {problem}",
+            f"train.start: {folder!r} does not fit this student: {problem}",
             "Give [student] the sizes in its config.json.",
         ) from error
     return earlier.digest
