@@ -133,7 +133,8 @@ def test_without_a_server_the_run_is_kept_beside_its_files(result: FitResult, tm
     shutil.copytree(result.folder, tmp_path / "model")
     address = f"http://127.0.0.1:{free_port()}"
     run = FinishedRun("fits", "one", tmp_path / "model" / "report", {"a": {"b": 1}}, {"x": 0.5, "y": np.nan})
-    with pytest.warns(UserWarning, match=rf"MLflow at {address} did not take the run .nobody answers.; logging into {tmp_path}"):
+    unheard = rf"MLflow at {address} did not take the run .nobody answers.; logging into {tmp_path}"
+    with pytest.warns(UserWarning, match=unheard):
         logged = log_run(run, address)
     assert logged is not None
     assert logged.uri == f"sqlite:///{tmp_path}/model/mlruns.db"
