@@ -89,7 +89,17 @@ def _vocabulary() -> dict[str, Any]:
     parts = {AtomMessagePassing, BondMessagePassing, Activation, AttentiveAggregation}
     parts |= {*AggregationRegistry.values(), *PredictorRegistry.values()}
     parts |= {nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.ELU, nn.SELU}
-    return {f"{part.__module__}.{part.__qualname__}": part for part in parts}
+    known = {f"{part.__module__}.{part.__qualname__}": part for part in parts}
+    return known | {"builtins.getattr": _activation}
+
+
+def _activation(kind: Any, name: Any) -> Any:
+    """One of chemprop's activations by name: how Python 3.11.0 to 3.11.3 pickle a member of an enum. Nothing else."""
+    from chemprop.nn.utils import Activation
+
+    if kind is not Activation or name not in Activation.__members__:
+        raise pickle.UnpicklingError(f"an attribute {name!r} is asked of {kind!r}")
+    return Activation[name]
 
 
 def _read(where: str, path: Path) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from chemprop_networks import card, network, save
 
+from molmv.adapters.chemprop_checkpoint import _vocabulary
 from molmv.errors import WeightsError
 from molmv.models import load_teacher
 
@@ -107,3 +109,14 @@ def test_a_class_that_is_no_part_of_a_network_is_not_called(tmp_path: Path) -> N
     torch.save(content, tmp_path / "model.pt")
     with pytest.raises(WeightsError, match=r"holds no network of chemprop: ValueError: .*Parameter.* is no part"):
         load_teacher(card(tmp_path, ["model.pt"]), device="cpu")
+
+
+def test_attributes_are_those_of_activations_only():
+    """Python 3.11.0 to 3.11.3 write a member of an enum as a call of ``getattr``; it must not reach anything else."""
+    from chemprop.nn.utils import Activation
+
+    getattr_ = _vocabulary()["builtins.getattr"]
+    assert getattr_(Activation, "RELU") is Activation.RELU
+    for kind, name in [(Activation, "__class__"), (str, "RELU"), (torch, "load"), (Activation, "mro"), (None, None)]:
+        with pytest.raises(pickle.UnpicklingError, match="an attribute"):
+            getattr_(kind, name)
