@@ -80,9 +80,11 @@ def test_moleculenet_loader_and_a_model(solubility, tmp_path):
         MolmvFeaturizer(), "random", ["normalization"], data_dir=str(solubility), save_dir=str(tmp_path)
     )
     train, test = (d.select(np.flatnonzero(np.isfinite(d.X).all(axis=1)).tolist()) for d in (train, test))
-    from sklearn.linear_model import Ridge
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    model = dc.models.SklearnModel(Ridge(alpha=10.0))
+    model = dc.models.SklearnModel(make_pipeline(StandardScaler(), RidgeCV([10, 100, 1000])))
     model.fit(train)
     scores = model.evaluate(test, [dc.metrics.Metric(dc.metrics.pearson_r2_score)])
     assert scores["pearson_r2_score"] > 0.3

@@ -38,6 +38,8 @@ def imported() -> dict[str, set[str]]:
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module":
+                found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
     outside = found - set(sys.stdlib_module_names) - {"molmv"}
     return {top: {normal(owner) for owner in owners[top]} for top in outside}
 
