@@ -271,9 +271,22 @@ def _means(content: dict[str, Any]) -> str:
     return "  ".join(parts) + f"  nats {sum(content['nats'].values()):.1f}"
 
 
-def _work(arguments: argparse.Namespace, queue: Any) -> None:
-    while (cell := queue.get()) is not None:
-        run(cell, arguments)
+def run_all(work: Any, items: list[Any], arguments: argparse.Namespace) -> None:
+    """``work(item, arguments)`` for every item, in ``arguments.jobs`` processes."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    for item in [*items, *[None] * arguments.jobs]:
+        queue.put(item)
+    workers = [context.Process(target=_work, args=(work, arguments, queue)) for _ in range(arguments.jobs)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def _work(work: Any, arguments: argparse.Namespace, queue: Any) -> None:
+    while (item := queue.get()) is not None:
+        work(item, arguments)
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -335,18 +348,8 @@ def main() -> None:
     if not TDC.is_dir():
         sys.exit(f"{TDC} is absent: set MOLMV_MIRROR to the folder that holds tdc/")
     arguments.runs.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    for cell in cells(arguments.stage, arguments.add):
-        if not arguments.only or cell[0] in arguments.only:
-            queue.put(cell)
-    for _ in range(arguments.jobs):
-        queue.put(None)
-    workers = [context.Process(target=_work, args=(arguments, queue)) for _ in range(arguments.jobs)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    chosen = [c for c in cells(arguments.stage, arguments.add) if not arguments.only or c[0] in arguments.only]
+    run_all(run, chosen, arguments)
     return None
 
 

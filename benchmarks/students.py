@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import multiprocessing
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from losses import ROOT, probe, tasks
+from losses import ROOT, probe, run_all, tasks
 
 SIX = ("minimol", "pretrain-gnn-gcn-contextpred", "rdkit-descriptors", "ecfp", "topological-torsion-count", "maccs")
 GRAPH = ("pretrain-gnn-graphsage-contextpred", "pretrain-gnn-gat-contextpred")
@@ -169,11 +168,6 @@ def table(arguments: argparse.Namespace) -> None:
         )
 
 
-def _work(arguments: argparse.Namespace, queue: Any) -> None:
-    while (name := queue.get()) is not None:
-        run(name, arguments)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("run", "models", "table"))
@@ -192,15 +186,7 @@ def main() -> None:
     elif arguments.what == "models":
         judge_models(arguments)
     else:
-        context = multiprocessing.get_context("spawn")
-        queue = context.Queue()
-        for name in [*arguments.only, *[None] * arguments.jobs]:
-            queue.put(name)
-        workers = [context.Process(target=_work, args=(arguments, queue)) for _ in range(arguments.jobs)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        run_all(run, arguments.only, arguments)
 
 
 if __name__ == "__main__":

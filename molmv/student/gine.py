@@ -193,8 +193,8 @@ class GineEncoder(nn.Module):
 
     def forward(self, graph: GraphTensors | EnvironmentTensors) -> Float[Tensor, "graphs embedding"]:
         """Embeddings of all graphs; for a graph without atoms, whatever the bias of the readout says."""
-        h = _sum_of_embeddings(self.atom_embeddings, graph.atoms)
-        bonds = _sum_of_embeddings(self.bond_embeddings, self.bond_fields)
+        h = sum_of_embeddings(self.atom_embeddings, graph.atoms)
+        bonds = sum_of_embeddings(self.bond_embeddings, self.bond_fields)
         depths = [h]
         for i, layer in enumerate(self.layers):
             if isinstance(graph, EnvironmentTensors):
@@ -247,7 +247,8 @@ def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
     return GineEncoder(make_config(sizes))
 
 
-def _sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields"]) -> Float[Tensor, "rows width"]:
+def sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields"]) -> Float[Tensor, "rows width"]:
+    """Of each row, the embeddings of all its fields, added up."""
     parts = (table(column) for table, column in zip(tables, fields.T, strict=True))
     return torch.stack(list(parts)).sum(0)
 

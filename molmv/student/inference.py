@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from molmv.graphs import ATOM_FIELDS, NUM_BONDS, Graphs
 from molmv.student.environments import Round, find_environments
-from molmv.student.gine import TYPICAL_ATOMS, GineEncoder, GineLayer
+from molmv.student.gine import TYPICAL_ATOMS, GineEncoder, GineLayer, sum_of_embeddings
 
 # Rows of one matrix product: on a CPU what it reads and writes should stay in the second cache of a core.
 BLOCK_ROWS = {"cpu": 512}
@@ -55,8 +55,7 @@ class FastEncoder:
     def __init__(self, encoder: GineEncoder, dtype: torch.dtype = torch.float32) -> None:
         self.encoder = encoder
         self.device = encoder.readout.weight.device
-        fields = zip(encoder.bond_embeddings, encoder.bond_fields.T, strict=True)
-        bonds = torch.stack([table(column) for table, column in fields]).sum(0)
+        bonds = sum_of_embeddings(encoder.bond_embeddings, encoder.bond_fields)
         self._layers = [fold(cast(GineLayer, layer), bonds, dtype) for layer in encoder.layers]
         self._atoms = torch.cat([cast(nn.Embedding, table).weight for table in encoder.atom_embeddings])
         self._first_atom = np.cumsum([0, *ATOM_FIELDS.values()])[:-1]
