@@ -35,14 +35,14 @@ def molmv_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molmv:
 
 
 SLOW = f"""
-import sys, time
+import os, sys, time
 sys.path[:0] = {[str(Path(__file__).parent.parent), str(Path(molmv.__file__).parent.parent)]!r}
 import molmv.models
 from fake_embedder import FakeEmbedder
 
 class Slow(FakeEmbedder):
     def embed(self, rows):
-        time.sleep(0.3)
+        time.sleep(float(os.environ.get("SECONDS_A_CHUNK", 0.3)))
         return super().embed(rows)
 
 molmv.models.load_embedder = lambda *args, **kwargs: Slow()
@@ -55,11 +55,12 @@ main()
 def start_molmv(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts the command as a process, with a model that takes its time."""
 
-    def start(*arguments: object) -> subprocess.Popen[str]:
+    def start(*arguments: object, seconds: float = 0.3) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", SLOW, *map(str, arguments)]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         # A test run in the background ignores SIGINT, and so would its children.
         listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL) if os.name == "posix" else None
-        return subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=listen, **pipes)
+        environment = {**os.environ, "SECONDS_A_CHUNK": str(seconds)}
+        return subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=listen, env=environment, **pipes)
 
     return start
