@@ -1,4 +1,4 @@
-"""What is fitted on frozen embeddings: linear model, nearest neighbours, random forest, a small ensemble of networks.
+"""What is fitted on frozen embeddings: linear model, nearest neighbours, random forest, small networks.
 
 Each picks its hyperparameters on the training rows alone and predicts the test rows. Features may hold NaN in rows
 that an embedder refused: :func:`filled` gives these the mean of the training rows, which says nothing about them.
@@ -176,9 +176,16 @@ def forest(data: Data) -> Fitted:
     return Fitted(grown.predict(data.X_test)[best], cv, f"min_samples_split={MIN_SAMPLES_SPLIT[best]}")
 
 
-def mlp(data: Data, hidden: int = 256, epochs: int = 40) -> Fitted:
-    """The mean of one network for each fold, stopped where it is best on that fold; numbers are z-scored first."""
-    ids, sizes = np.unique(data.folds, return_counts=True)
+def mlp(data: Data, networks: int = 1, hidden: int = 256, epochs: int = 40) -> Fitted:
+    """The mean of networks, each stopped where it is best on a fold of its own; numbers are z-scored first.
+
+    Args:
+        data: rows, labels, folds.
+        networks: how many, at most as there are folds; each costs as much as the first.
+        hidden: width of the hidden layer.
+        epochs: passes over the rows, of which the best is kept.
+    """
+    ids, sizes = (found[:networks] for found in np.unique(data.folds, return_counts=True))
     held = [np.flatnonzero(data.folds == fold)[: sizes.min()] for fold in ids]
     fitted_on = [np.flatnonzero(data.folds != fold)[: len(data.y) - sizes.max()] for fold in ids]
     features = make_features(np.concatenate([data.X, data.X_test]), fitted_on)

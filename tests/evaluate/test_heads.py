@@ -1,5 +1,7 @@
 """Heads against scikit-learn and scikit-fingerprints."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -61,6 +63,15 @@ def test_every_head_learns_what_there_is(head, kind):
     assert score > (0.75 if kind == "classification" else 0.35)
     assert np.isfinite(fitted.cv)
     assert HEADS[head](case).prediction.tolist() == fitted.prediction.tolist()
+
+
+def test_an_ensemble_is_the_mean_of_each_folds_network():
+    case, _ = data("regression", n=60, d=4)
+    first = heads.mlp(case, epochs=3).prediction
+    second = heads.mlp(replace(case, folds=np.where(case.folds == 0, 7, case.folds)), epochs=3).prediction
+    both = heads.mlp(case, networks=2, epochs=3).prediction
+    assert np.abs(first - second).max() > 1e-3
+    np.testing.assert_allclose(both, (first + second) / 2, atol=1e-5)
 
 
 def test_the_forest_is_scikit_learns_with_the_best_score_out_of_bag(monkeypatch):
