@@ -5,7 +5,8 @@
     python benchmarks/tables.py --finished                   # computes nothing: tables of what is finished
 
 Writes ``embedding-benchmark``, ``paper``, ``tdc-admet`` and ``strict``, each as ``.csv``, ``.md`` and ``-leaks.csv``,
-to ``benchmarks/results/``. Finished scores are kept in ``scores/`` there: the same command goes on where it stopped.
+to ``benchmarks/results/``. Finished scores are kept in ``scores/`` there, and in the repository as
+``PROTOCOL-scores.csv``: the same command goes on where it stopped, here or elsewhere.
 The models of a protocol come one after the other, so that whoever is cut off has whole rows. A table holds every model
 below of which something is finished. A model that cannot be loaded is left out with a warning.
 
@@ -20,6 +21,8 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from kept_scores import pack, unpack
 
 from molmv.errors import MolmvError
 from molmv.evaluate.contenders import contender
@@ -97,6 +100,7 @@ def run(
         evaluate(models, protocol, args.task, heads=heads, beside=beside, progress=show, **options)
     except MolmvError as error:
         print(f"{protocol}: {error}", flush=True)
+    pack(args.output)
 
 
 def main() -> None:
@@ -112,6 +116,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, action="append", default=[], help="what a student was distilled on")
     parser.add_argument("--published", type=Path, default=ROOT.parent / "shared" / "reference")
     args = parser.parse_args()
+    unpack(args.output)
     known = loadable((*args.models, *FIRST, *LATER))
     steps = [s for s in STEPS if not args.protocol or s[0] in args.protocol]
     steps += [(name, (), FIRST) for name in args.protocol or () if name not in {s[0] for s in STEPS}]
