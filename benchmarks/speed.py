@@ -57,7 +57,7 @@ def of_student(student: Student, graphs: Graphs, folder: Path, file: Path) -> di
 
     return {
         f"{name}: network, every atom": (512, plain),
-        f"{name}: network": (some, lambda smiles: student.encode(graphs)),
+        f"{name}: network": (some, lambda smiles: student.runner.encode(graphs)),
         f"{name}: network, bfloat16": (some, lambda smiles: half(graphs, 0, some)),
         f"{name}: whole job": (some, lambda smiles: featurize_file(file, out, student, overwrite=True)),
         f"{name}: whole job, float16": (

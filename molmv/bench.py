@@ -16,10 +16,11 @@ from molmv import formats
 from molmv.embedder import Embedder
 from molmv.errors import InputError
 from molmv.graphs import featurise
+from molmv.modality import read_by
 from molmv.models import load_embedder
 from molmv.parts import open_parts
 from molmv.rows import Rows
-from molmv.student.embed import Student
+from molmv.student.graph_runner import GraphRunner
 from molmv.table import Chunk, open_table
 from molmv.trial_molecules import trial_molecules
 
@@ -100,6 +101,8 @@ def bench(
     """
     start = time.perf_counter()
     embedder = load_embedder(model, device)
+    if read_by(embedder).name != "molecule":
+        raise InputError(f"{embedder.name} reads no molecules, and only these are timed.", "Time `molmv featurize`.")
     embedder.embed(embedder.screen(trial_molecules()[:_WARM_UP]))
     loading = time.perf_counter() - start
     stages: dict[str, float] = {}
@@ -115,9 +118,10 @@ def bench(
 
 def _embed(embedder: Embedder, chunk: Chunk, stages: dict[str, float]) -> tuple[Rows, np.ndarray]:
     rows = _timed(stages, "screen", lambda: embedder.screen(chunk.values, chunk.problems))
-    if isinstance(embedder, Student):
+    runner = getattr(embedder, "runner", None)
+    if isinstance(runner, GraphRunner):
         graphs = _timed(stages, "parse", lambda: featurise(rows))
-        return rows, _timed(stages, "network", lambda: embedder.encode(graphs))
+        return rows, _timed(stages, "network", lambda: runner.encode(graphs))
     return rows, np.asarray(_timed(stages, "embed", lambda: embedder.embed(rows)), np.float32)
 
 

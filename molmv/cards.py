@@ -17,10 +17,10 @@ from functools import cache, partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
+from molmv import modality
 from molmv.errors import CardError, UnknownNameError
 from molmv.hashing import sha256
 
-MODALITIES = ("molecule", "text", "image")
 # The densities of molmv.density that describe a teacher (a test keeps the two in step; that package imports torch).
 LIKELIHOODS = (
     "gaussian",
@@ -103,12 +103,12 @@ class TeacherCard:
 
     Attributes:
         name: how users call it.
-        modality: one of :data:`MODALITIES`.
+        modality: what it reads, see :mod:`molmv.modality`.
         adapter: file in ``molmv/adapters``, or an entry point of group ``molmv.adapters``.
         dim: width of its vectors; 0 = known only after loading.
         likelihood: how its outputs are distributed, one of :data:`LIKELIHOODS`.
         encoding: how a store keeps its vectors; empty = by likelihood (bits, uint16, else float16).
-        canonicalise: embed RDKit's canonical SMILES instead of the one given.
+        canonicalise: embed the canonical spelling of an input (RDKit's SMILES) instead of the one given.
         extra: the pip extra it needs; empty for none.
         options: arguments of the adapter.
         path: the file of the card; None for a synthesised one.
@@ -201,9 +201,11 @@ def read_card(path: Path) -> TeacherCard:
         weights = _checked_weights(part(Weights, "weights"), path.parent, partial(fail, "weights"))
         parts["weights"] = weights  # type: ignore[assignment]
     card = _build(TeacherCard, table, partial(fail, ""), **parts)
-    for key, known in (("modality", MODALITIES), ("likelihood", LIKELIHOODS), ("encoding", ("", *ENCODINGS))):
+    for key, known in (("likelihood", LIKELIHOODS), ("encoding", ("", *ENCODINGS))):
         if getattr(card, key) not in known:
             raise fail("", key, f"expected one of {', '.join(filter(None, known))}, found {getattr(card, key)!r}.")
+    if not modality.is_known(card.modality):
+        raise fail("", "modality", f"expected one of {', '.join(modality.KNOWN)}, found {card.modality!r}.")
     if card.dim < 0:
         raise fail("", "dim", f"expected a width, or 0 if only the adapter knows it, found {card.dim}.")
     if card.name != path.stem:

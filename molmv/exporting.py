@@ -79,6 +79,8 @@ def export_onnx(
 
 
 def _translate(student: Student) -> Any:
+    if student.modality != "molecule":
+        raise CheckpointError(f"Student {student.name!r} reads {student.modality}s; only molecular ones become ONNX.")
     batch = featurise(screen(_EXAMPLE)).batch(np.arange(len(_EXAMPLE)))
     example = tuple(torch.from_numpy(array) for array in feeds(batch).values())
     free = {name: torch.export.Dim(name) for name in ("atoms", "edges", "graphs")}

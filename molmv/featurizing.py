@@ -1,4 +1,4 @@
-"""SMILES in, embeddings out: in memory for Python, and from file to file, resumable, for more than memory holds."""
+"""Inputs in, embeddings out: in memory for Python, and from file to file, resumable, for more than memory holds."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from molmv.embed_chunks import EmbedChunks, embed_chunk, here, in_processes
 from molmv.embedder import Embedder
 from molmv.errors import InputError, OutputError, RefusedRowsError
 from molmv.formats import CHUNK_ROWS
+from molmv.modality import Modality, of, read_by
 from molmv.parts import Parts, differences, open_parts
 from molmv.results import EmbeddingResult
 from molmv.rows import OK, Rows
@@ -30,40 +31,46 @@ DEFAULT_MODEL = "molmv-small"
 
 
 def featurize(
-    smiles: Iterable[Any] | str | Path,
+    inputs: Iterable[Any] | str | Path,
     model: str | Embedder = DEFAULT_MODEL,
     *,
+    column: str | None = None,
     smiles_column: str | None = None,
     id_column: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     uncertainty: bool = False,
 ) -> EmbeddingResult:
-    """Embed molecules. Row i of the result is row i of the input; a row that cannot be embedded says why.
+    """Embed what the model reads: molecules, texts, ….
+
+    Row i of the result is row i of the input; a row that cannot be embedded says why.
 
     Args:
-        smiles: a sequence of SMILES, or the path of a csv, tsv, smi or parquet file.
+        inputs: a sequence of SMILES, texts, …, or the path of a csv, tsv, smi or parquet file.
         model: name of a student or teacher, a checkpoint folder, or anything that is an
             :class:`~molmv.embedder.Embedder`.
-        smiles_column: of a file; found by its name if not given.
+        column: of a file; found by its name if not given.
+        smiles_column: the same, for molecules.
         id_column: of a file; carried along.
         device: ``auto``, ``cpu``, ``cuda``, …; for a model given by name.
-        batch_size: molecules at a time; for a model given by name.
+        batch_size: inputs at a time; for a model given by name.
         uncertainty: also give each row's uncertainty; needs a student with heads.
 
     Raises:
-        InputError: not a list of SMILES, a file that cannot be read, or a model that knows no uncertainty.
+        InputError: not a list, a file that cannot be read, or a model that knows no uncertainty.
         UnknownNameError: no model of that name.
         CheckpointError: uncertainty was asked of a student without heads.
     """
-    if isinstance(smiles, str | Path):
-        table = _open(smiles, smiles_column, id_column)
+    column = column if column is not None else smiles_column
+    reads = _reads(model)
+    if isinstance(inputs, str | Path):
+        table = _open(inputs, column, id_column, reads)
         chunks: Iterable[Chunk] = table.chunks(CHUNK_ROWS)
         name, digest = table.id_column, table.digest()
     else:
-        if smiles_column is not None or id_column is not None:
+        if column is not None or id_column is not None:
             raise InputError("Columns can be named for a file only.", "Give its path, or leave them out.")
-        values = _as_list(smiles)
+        values = _as_list(inputs, reads)
         starts = range(0, len(values), CHUNK_ROWS)
         chunks = (Chunk(start, values[start : start + CHUNK_ROWS], None, {}) for start in starts)
         name, digest = None, None
@@ -71,12 +78,13 @@ def featurize(
     unsure = [_uncertainty(embedder, np.empty((0, embedder.dim), np.float32))] if uncertainty else []
     result = EmbeddingResult(
         X=np.empty((0, embedder.dim), dtype=np.float32),
-        smiles=[],
+        inputs=[],
         status=[],
         reason=[],
         ids=None if name is None else [],
         id_column=name or "id",
         provenance=_job(embedder, digest, {}),
+        input_column=reads.columns[0],
     )
     vectors = [result.X]
     for chunk in chunks:
@@ -84,7 +92,7 @@ def featurize(
         vectors.append(X)
         if uncertainty:
             unsure.append(_uncertainty(embedder, X))
-        result.smiles += [value if isinstance(value, str) else None for value in chunk.values]
+        result.inputs += [value if isinstance(value, str) else None for value in chunk.values]
         result.status += rows.status
         result.reason += rows.reason
         if result.ids is not None:
@@ -94,19 +102,20 @@ def featurize(
     return result
 
 
-def _open(path: str | Path, smiles_column: str | None, id_column: str | None) -> Table:
+def _open(path: str | Path, column: str | None, id_column: str | None, reads: Modality) -> Table:
     try:
-        return open_table(path, smiles_column, id_column)
+        return open_table(path, column, id_column, reads)
     except InputError as error:
         if isinstance(path, str) and not Path(path).suffix and not Path(path).exists():
-            raise InputError(error.message, f"To embed one molecule give a list: [{path!r}].") from error
+            raise InputError(error.message, f"To embed one {reads.name} give a list: [{path!r}].") from error
         raise
 
 
-def _as_list(smiles: Iterable[Any]) -> list[Any]:
-    if getattr(smiles, "ndim", 1) != 1 or isinstance(smiles, dict | set | frozenset | bytes):
-        raise InputError(f"Expected one list of SMILES, found a {type(smiles).__name__}.", "Give one column of it.")
-    return list(smiles)
+def _as_list(inputs: Iterable[Any], reads: Modality) -> list[Any]:
+    if getattr(inputs, "ndim", 1) != 1 or isinstance(inputs, dict | set | frozenset | bytes):
+        found = type(inputs).__name__
+        raise InputError(f"Expected one list of {reads.noun}, found a {found}.", "Give one column of it.")
+    return list(inputs)
 
 
 @dataclass(frozen=True)
@@ -118,12 +127,14 @@ class Summary:
         computed: rows that this run embedded; the others were finished before.
         seconds: wall time, without loading the model.
         out: where the embeddings are.
+        noun: what was embedded.
     """
 
     counts: dict[str, int]
     computed: int
     seconds: float
     out: Path
+    noun: str = "molecule"
 
     @property
     def rows(self) -> int:
@@ -135,7 +146,7 @@ class Summary:
         parts = ", ".join(f"{number} {status}" for status, number in counts.items())
         before = f" ({self.rows - self.computed} of them finished before)" if self.computed < self.rows else ""
         rate = self.computed / max(self.seconds, 1e-9)
-        return f"{self.rows} rows{before}: {parts}; {self.seconds:.1f} s; {rate:.0f} molecules/s -> {self.out}"
+        return f"{self.rows} rows{before}: {parts}; {self.seconds:.1f} s; {rate:.0f} {self.noun}s/s -> {self.out}"
 
 
 def featurize_file(
@@ -143,6 +154,7 @@ def featurize_file(
     out: str | Path,
     model: str | Embedder = DEFAULT_MODEL,
     *,
+    column: str | None = None,
     smiles_column: str | None = None,
     id_column: str | None = None,
     chunk_size: int = CHUNK_ROWS,
@@ -156,7 +168,7 @@ def featurize_file(
     workers: int = 1,
     progress: Callable[[int, float | None], None] | None = None,
 ) -> Summary:
-    """Embed a file of molecules into a file of embeddings, chunk by chunk; memory does not grow with the file.
+    """Embed a file of molecules, texts, … into a file of embeddings, chunk by chunk; memory does not grow with it.
 
     Finished chunks are kept in ``OUT.parts/`` until the output is whole, so that a run that was killed goes on with
     ``resume`` and ends with the same data as one that was not.
@@ -165,7 +177,8 @@ def featurize_file(
         path: csv, tsv, smi, parquet; ``"-"`` for stdin, which cannot be resumed.
         out: where to write; the extension (parquet, csv, npz) says how.
         model: as in :func:`featurize`.
-        smiles_column: found by its name if not given.
+        column: found by its name if not given.
+        smiles_column: the same, for molecules.
         id_column: carried along under its own name.
         chunk_size: rows embedded and written at a time.
         resume: go on with an interrupted run; begin if there is none.
@@ -188,16 +201,18 @@ def featurize_file(
     """
     out = Path(out)
     _check_output(path, out, chunk_size, resume, overwrite)
-    table = open_table(path, smiles_column, id_column)
-    formats.check_id_column(table.id_column)
+    reads = _reads(model)
+    table = open_table(path, column if column is not None else smiles_column, id_column, reads)
+    formats.check_id_column(table.id_column, reads.columns[0])
     digest = table.digest()
     if resume and digest is None:
         raise InputError(f"A run that reads {table.name} cannot be resumed.", "Save it to a file first.")
     embedder = _load(model, device, batch_size)
-    columns: dict[str, Any] = {"smiles_column": table.smiles_column, "id_column": table.id_column}
+    columns: dict[str, Any] = {"column": table.column, "id_column": table.id_column}
     if dtype != "float32":
         columns["dtype"] = dtype
-    formats.schema(embedder.dim, table.id_column, {}, uncertainty, dtype)  # refused now, not after hours of work
+    shape: dict[str, Any] = {"uncertainty": uncertainty, "dtype": dtype, "input_column": reads.columns[0]}
+    formats.schema(embedder.dim, table.id_column, {}, **shape)  # refused now, not after hours of work
     if uncertainty:
         _uncertainty(embedder, np.empty((0, embedder.dim), np.float32))
         columns["uncertainty"] = True
@@ -208,7 +223,7 @@ def featurize_file(
             if not resume:
                 check_writable(out, overwrite)  # it has appeared meanwhile
             if not len(parts):
-                return Summary(_finished(out, job), 0, time.perf_counter() - start, out)
+                return Summary(_finished(out, job), 0, time.perf_counter() - start, out, reads.name)
         before = parts.rows
         try:
             with _embedding(embedder, model, device, batch_size, workers) as embed:
@@ -218,12 +233,12 @@ def featurize_file(
                 parts.clear()  # nobody can go on with them
             raise
         counts = dict(sorted(parts.counts.items(), key=lambda item: (item[0] != OK, -item[1], item[0])))
-        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts}, uncertainty, dtype)
+        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts}, **shape)
         with replacing(out) as temporary:
             formats.write(temporary, final, parts.tables, out.suffix)
         computed = parts.rows - before
         parts.clear()
-    return Summary(counts, computed, time.perf_counter() - start, out)
+    return Summary(counts, computed, time.perf_counter() - start, out, reads.name)
 
 
 def _check_output(path: str | Path, out: Path, chunk_size: int, resume: bool, overwrite: bool) -> None:
@@ -261,7 +276,8 @@ def _embed_chunks(
 ) -> None:
     uncertainty = "uncertainty" in parts.job["options"]
     dtype = parts.job["options"].get("dtype", "float32")
-    schema = formats.schema(embedder.dim, table.id_column, parts.job, uncertainty, dtype)
+    input_column = read_by(embedder).columns[0]
+    schema = formats.schema(embedder.dim, table.id_column, parts.job, uncertainty, dtype, input_column)
     if progress:
         progress(parts.rows, table.fraction)
     for chunk, rows, X in embed(table.chunks(chunk_size, skip_rows=parts.rows)):
@@ -301,6 +317,15 @@ def _finished(out: Path, job: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
+def _reads(model: str | Embedder) -> Modality:
+    """What a model reads; one given by name is not loaded for it."""
+    if isinstance(model, str | Path):
+        from molmv.models import modality_of
+
+        return of(modality_of(str(model)))
+    return read_by(model)
+
+
 def _load(model: str | Embedder, device: str, batch_size: int | None) -> Embedder:
     if isinstance(model, str | Path):
         from molmv.models import load_embedder
@@ -315,7 +340,7 @@ def _job(embedder: Embedder, digest: str | None, options: dict[str, Any]) -> dic
     """What decides the output: compared on resuming, kept in the file's metadata."""
     return {
         "molmv": molmv.__version__,
-        "rdkit": version("rdkit"),
+        **{package: version(package) for package in read_by(embedder).packages},
         "model": embedder.name,
         "digest": embedder.digest,
         "dim": embedder.dim,

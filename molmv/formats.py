@@ -1,7 +1,7 @@
 """Files of embeddings: parquet, csv and npz, written table by table so that memory does not grow with the file.
 
-Columns: ``row``, the user's id column under its own name, ``smiles`` as given, ``status``, ``reason``, ``uncertainty``
-if it was asked for, ``embedding``.
+Columns: ``row``, the user's id column under its own name, the input as given, called as its modality does (``smiles``,
+``text``), ``status``, ``reason``, ``uncertainty`` if it was asked for, ``embedding``.
 A refused row keeps its place; its embedding is NaN (csv: empty cells). What made the file is in its metadata
 (parquet: key ``molmv``; npz: ``molmv.json``; csv has no place for it). Cells are written as they were read: a csv
 whose ids or SMILES begin with ``=`` will be taken for formulas by a spreadsheet.
@@ -30,7 +30,8 @@ Tables = Callable[[Sequence[str] | None], Iterator["pa.Table"]]
 
 EXTENSIONS = (".parquet", ".csv", ".npz")
 METADATA_KEY = b"molmv"
-COLUMNS = ("row", "smiles", "status", "reason", "embedding")
+COLUMNS = ("row", "status", "reason", "embedding")
+INPUT = "smiles"
 UNCERTAINTY = "uncertainty"
 DTYPES = ("float32", "float16")
 CHUNK_ROWS = 8192
@@ -46,18 +47,23 @@ def check_extension(path: Path) -> None:
         raise OutputError(f"{path}: no format has the extension {path.suffix!r}.", f"Use {', '.join(EXTENSIONS)}.")
 
 
-def check_id_column(name: str | None) -> None:
+def check_id_column(name: str | None, input_column: str = INPUT) -> None:
     """Refuse an id column that would have the name of another column.
 
     Raises:
         InputError: it has.
     """
-    if name is not None and (name in (*COLUMNS, UNCERTAINTY) or re.fullmatch(r"e\d+", name)):
+    if name is not None and (name in (*COLUMNS, input_column, UNCERTAINTY) or re.fullmatch(r"e\d+", name)):
         raise InputError(f"The output has a column {name!r} of its own.", "Rename the id column in the input.")
 
 
 def schema(
-    dim: int, id_column: str | None, metadata: dict[str, Any], uncertainty: bool = False, dtype: str = "float32"
+    dim: int,
+    id_column: str | None,
+    metadata: dict[str, Any],
+    uncertainty: bool = False,
+    dtype: str = "float32",
+    input_column: str = INPUT,
 ) -> pa.Schema:
     """Columns and metadata of a file of embeddings.
 
@@ -67,19 +73,20 @@ def schema(
         metadata: what made the file: JSON.
         uncertainty: whether there is a column for it.
         dtype: of the embeddings, one of :data:`DTYPES`.
+        input_column: name of the column of inputs.
 
     Raises:
         InputError: the id column has the name of another column.
     """
     import pyarrow as pa
 
-    check_id_column(id_column)
+    check_id_column(id_column, input_column)
     ids = [] if id_column is None else [pa.field(id_column, pa.string())]
     return pa.schema(
         [
             pa.field("row", pa.int64(), nullable=False),
             *ids,
-            pa.field("smiles", pa.string()),
+            pa.field(input_column, pa.string()),
             pa.field("status", pa.string(), nullable=False),
             pa.field("reason", pa.string(), nullable=False),
             *([pa.field(UNCERTAINTY, pa.float32())] if uncertainty else []),
@@ -100,7 +107,7 @@ def _arrow_type(dtype: str) -> pa.DataType:
 def to_table(
     schema: pa.Schema,
     start: int,
-    smiles: Sequence[str | None],
+    inputs: Sequence[Any],
     ids: Sequence[str | None] | None,
     rows: Rows,
     X: Float32[np.ndarray, "n dim"],
@@ -111,7 +118,7 @@ def to_table(
     Args:
         schema: from :func:`schema`; ``ids`` are written if it has a column for them.
         start: row number of the first row.
-        smiles: as given.
+        inputs: as given; what is no text is an empty cell.
         ids: the user's ids.
         rows: status and reason of each row.
         X: embeddings; NaN where refused.
@@ -134,7 +141,7 @@ def to_table(
     columns = [
         pa.array(np.arange(start, start + len(rows))),
         *([] if ids is None else [_text(ids)]),
-        _text(smiles),
+        _text([value if isinstance(value, str) else None for value in inputs]),
         pa.array(rows.status, pa.string()),
         pa.array(rows.reason, pa.string()),
         *([] if uncertainty is None else [pa.array(uncertainty, pa.float32(), mask=np.isnan(uncertainty))]),

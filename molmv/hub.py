@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 WEIGHTS = ("config.json", "model.safetensors")
+VOCABULARIES = ("tokenizer.json",)
 
 
 def save_pretrained(student: str | Path | Student, folder: str | Path, overwrite: bool = False) -> Path:
@@ -37,6 +38,8 @@ def save_pretrained(student: str | Path | Student, folder: str | Path, overwrite
         UnknownNameError, CheckpointError: see :func:`molmv.load_student`.
         MissingExtraError: huggingface_hub, which writes the card of a student without one, is not installed.
     """
+    from molmv.student.checkpoint import load_checkpoint
+
     loaded = load_student(student, device="cpu") if isinstance(student, str | Path) else student
     source, folder = loaded.folder, Path(folder)
     if source is None:
@@ -47,7 +50,7 @@ def save_pretrained(student: str | Path | Student, folder: str | Path, overwrite
     card = own.read_text(encoding="utf-8") if own.is_file() else _card(loaded)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in reversed(WEIGHTS):  # the config last: a folder with one is whole
+        for name in (*load_checkpoint(source).files, *reversed(WEIGHTS)):  # the config last: a folder with one is whole
             if (source / name).resolve() != (folder / name).resolve():
                 shutil.copyfile(source / name, folder / name)
         (folder / CARD).write_text(card, encoding="utf-8")
@@ -112,7 +115,8 @@ def from_pretrained(
     if not folder.is_dir():
         hub = _hub()
         try:
-            folder = Path(hub.snapshot_download(str(repo), revision=revision, allow_patterns=[*WEIGHTS, CARD], **fetch))
+            wanted = [*WEIGHTS, *VOCABULARIES, CARD]
+            folder = Path(hub.snapshot_download(str(repo), revision=revision, allow_patterns=wanted, **fetch))
         except (OSError, ValueError) as error:
             why = " ".join(str(error).split())[:200]
             raise InputError(f"No student {str(repo)!r} can be had from the hub: {why}", "Check the name.") from error

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molmv import adapters, cards
 from molmv.cards import TeacherCard
-from molmv.errors import UnknownNameError
+from molmv.errors import MolmvError, UnknownNameError
 from molmv.teacher import Teacher
 
 if TYPE_CHECKING:
     from molmv.embedder import Embedder
     from molmv.student.embed import Student
+
+CONFIG = "config.json"  # of a checkpoint
 
 
 def student_folder() -> Path:
@@ -49,18 +52,35 @@ def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int
     """
     from molmv.student.embed import Student
 
-    path = Path(name_or_path)
-    if str(name_or_path) in student_names():
-        path = student_folder() / str(name_or_path)
-    elif not path.is_dir():
+    if str(name_or_path) not in student_names() and not Path(name_or_path).is_dir():
         raise UnknownNameError(
             f"{str(name_or_path)!r} is neither a released student nor a folder.",
             f"Released students: {', '.join(student_names()) or 'none'}.",
         )
+    return Student.load(_checkpoint(name_or_path), device=device, batch_size=batch_size)
+
+
+def _checkpoint(name_or_path: str | Path) -> Path:
+    """The checkpoint folder of a released student, or in the folder of a run."""
+    path = Path(name_or_path)
+    if str(name_or_path) in student_names():
+        path = student_folder() / str(name_or_path)
     inside = path / "student"
-    if not (path / "config.json").exists() and (inside / "config.json").exists():
-        path = inside
-    return Student.load(path, device=device, batch_size=batch_size)
+    return inside if not (path / CONFIG).exists() and (inside / CONFIG).exists() else path
+
+
+def modality_of(name_or_path: str) -> str:
+    """What a model reads, told from its card or config alone; ``molecule`` where loading it would be an error."""
+    from molmv.student import KINDS
+
+    named = name_or_path in cards.card_names()
+    try:
+        if name_or_path in student_names() or (not named and Path(name_or_path).is_dir()):
+            kind = json.loads((_checkpoint(name_or_path) / CONFIG).read_text(encoding="utf-8"))["kind"]
+            return KINDS[kind].modality
+        return cards.load_card(name_or_path).modality
+    except (MolmvError, OSError, ValueError, LookupError, TypeError):
+        return "molecule"
 
 
 def load_embedder(name_or_path: str, device: str = "auto", batch_size: int | None = None) -> Embedder:

@@ -6,14 +6,14 @@ This file and :mod:`molmv.graphs` are where molmv touches RDKit for parsing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64, UInt64
+from jaxtyping import Float64
 
+from molmv.modality import Modality
 from molmv.rows import EMPTY, ERROR, INVALID, OK, TOO_LARGE, Rows
 
 if TYPE_CHECKING:
@@ -213,15 +213,6 @@ def weights(smiles: Sequence[str]) -> Float64[np.ndarray, " n"]:
     return np.array([np.nan if mol is None else MolWt(mol) for mol in mols])
 
 
-def keys(canonical: Sequence[str]) -> UInt64[np.ndarray, " n"]:
-    """A 64-bit BLAKE2b hash of each canonical SMILES; 0 for a refused row (``""``).
-
-    Not an InChIKey: that is the same for 2-pyridone and 2-hydroxypyridine.
-    """
-    digests = (hashlib.blake2b(s.encode(), digest_size=8).digest() if s else bytes(8) for s in canonical)
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hold back RDKit's log: its messages come back as reasons instead."""
@@ -232,3 +223,21 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         del block
+
+
+def _is_smiles(text: str) -> bool:
+    return diagnose(text) is None
+
+
+MOLECULE = Modality(
+    "molecule",
+    ("smiles", "canonical_smiles", "input"),
+    screen,
+    parse,
+    write,
+    what="SMILES",
+    extensions=dict.fromkeys((".smi", ".smiles", ".ism"), "smi"),
+    recognises=_is_smiles,
+    packages=("rdkit",),
+    quiet=quiet,
+)

@@ -26,27 +26,29 @@ if TYPE_CHECKING:
 
 @dataclass
 class EmbeddingResult:
-    """The embeddings of some molecules; row i is input row i, always.
+    """The embeddings of some molecules, texts, …; row i is input row i, always.
 
     Attributes:
         X: embeddings; NaN where the row was refused.
-        smiles: as given; None where there was no text.
+        inputs: as given; None where there was no text.
         status: one of :data:`molmv.rows.STATUSES` a row.
         reason: why a row was refused or truncated; ``""`` for one that is ok.
         ids: the user's ids, if there are any.
         id_column: what the user calls them.
         provenance: what made the embeddings: model, digest, versions, ….
         uncertainty: of each row (:meth:`molmv.student.embed.Student.uncertainty`), if it was asked for.
+        input_column: how files call the inputs: ``smiles``, ``text``, ….
     """
 
     X: Float32[np.ndarray, "n dim"]
-    smiles: list[str | None]
+    inputs: list[str | None]
     status: list[str]
     reason: list[str]
     ids: list[str | None] | None = None
     id_column: str = "id"
     provenance: dict[str, Any] = field(default_factory=dict)
     uncertainty: Float32[np.ndarray, " n"] | None = None
+    input_column: str = formats.INPUT
 
     def __len__(self) -> int:
         return len(self.X)
@@ -56,8 +58,13 @@ class EmbeddingResult:
         return f"EmbeddingResult({len(self)} rows, {int(self.valid.sum())} ok, {self.X.shape[1]} dimensions, {model})"
 
     @property
+    def smiles(self) -> list[str | None]:
+        """The inputs, where these are molecules."""
+        return self.inputs
+
+    @property
     def valid(self) -> Bool[np.ndarray, " n"]:
-        """True where the row has an embedding; that of a ``truncated`` one rests on a part of the molecule."""
+        """True where the row has an embedding; that of a ``truncated`` one rests on a part of the input."""
         return np.array([status in VALID for status in self.status], dtype=bool)
 
     def dropna(self) -> tuple[Float32[np.ndarray, "good dim"], Int64[np.ndarray, " good"]]:
@@ -66,7 +73,7 @@ class EmbeddingResult:
         return self.X[rows], rows
 
     def failures(self) -> pd.DataFrame:
-        """The refused rows: row, id, smiles, status, reason."""
+        """The refused rows: row, id, input, status, reason."""
         import pandas
 
         frame = pandas.DataFrame(self._columns())
@@ -89,7 +96,9 @@ class EmbeddingResult:
         formats.check_extension(path)
         id_column = None if self.ids is None else self.id_column
         unsure = self.uncertainty
-        schema = formats.schema(self.X.shape[1], id_column, self.provenance, unsure is not None)
+        schema = formats.schema(
+            self.X.shape[1], id_column, self.provenance, unsure is not None, input_column=self.input_column
+        )
 
         def tables(columns: Sequence[str] | None) -> Iterator[pa.Table]:
             for start in range(0, len(self), formats.CHUNK_ROWS):
@@ -97,7 +106,7 @@ class EmbeddingResult:
                 rows = Rows([""] * len(self.status[part]), self.status[part], self.reason[part])
                 ids = None if self.ids is None else self.ids[part]
                 some = None if unsure is None else unsure[part]
-                table = formats.to_table(schema, start, self.smiles[part], ids, rows, self.X[part], some)
+                table = formats.to_table(schema, start, self.inputs[part], ids, rows, self.X[part], some)
                 yield table.select(columns or schema.names)
 
         with replacing(path, overwrite) as temporary:
@@ -105,7 +114,7 @@ class EmbeddingResult:
 
     def _columns(self) -> dict[str, Any]:
         ids = {} if self.ids is None else {self.id_column: self.ids}
-        texts = {"smiles": self.smiles, "status": self.status, "reason": self.reason}
+        texts = {self.input_column: self.inputs, "status": self.status, "reason": self.reason}
         unsure = {} if self.uncertainty is None else {formats.UNCERTAINTY: self.uncertainty}
         return {"row": np.arange(len(self)), **ids, **texts, **unsure}
 
@@ -134,16 +143,19 @@ def load_embeddings(path: str | Path) -> EmbeddingResult:
         unsure = table.column(formats.UNCERTAINTY).to_numpy().astype(np.float32)
         table = table.drop_columns(formats.UNCERTAINTY)
     text = {name: table.column(name).to_pylist() for name in table.column_names}
-    id_column = table.column_names[1] if len(text) == len(formats.COLUMNS) else None
+    names = list(text)
+    input_column = names[names.index("status") - 1]
+    id_column = names[1] if names[1] != input_column else None
     return EmbeddingResult(
         X=X,
-        smiles=text["smiles"],
+        inputs=text[input_column],
         status=text["status"],
         reason=text["reason"],
         ids=text[id_column] if id_column else None,
         id_column=id_column or "id",
         provenance=provenance,
         uncertainty=unsure,
+        input_column=input_column,
     )
 
 
@@ -209,7 +221,7 @@ def _parse_csv(data: bytes) -> pa.Table:
 
 def _check(X: np.ndarray, table: pa.Table) -> None:
     names = [name for name in table.column_names if name != formats.UNCERTAINTY]
-    if [name for name in names if name in formats.COLUMNS] != ["row", "smiles", "status", "reason"] or len(names) > 5:
+    if names[:1] != ["row"] or names[-2:] != ["status", "reason"] or len(names) not in (4, 5):
         raise _NotOursError(f"its columns are {', '.join(names)}.")
     if len(X) != len(table) or not np.array_equal(table.column("row").to_numpy(), np.arange(len(table))):
         raise _NotOursError("its rows are not 0, 1, 2, ….")

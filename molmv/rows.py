@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt64
 
 OK = "ok"
 EMPTY = "empty"
@@ -14,7 +17,7 @@ TOO_LARGE = "too_large"
 ERROR = "error"
 TRUNCATED = "truncated"
 STATUSES = (OK, EMPTY, INVALID, TOO_LARGE, ERROR, TRUNCATED)
-VALID = (OK, TRUNCATED)  # these rows have a vector; that of a truncated one was made from a part of the molecule
+VALID = (OK, TRUNCATED)  # these rows have a vector; that of a truncated one was made from a part of the input
 
 
 @dataclass
@@ -22,12 +25,13 @@ class Rows:
     """One entry an input row: what to embed, or why there is none.
 
     Attributes:
-        inputs: what to embed (a SMILES, without surrounding blanks); ``""`` for a refused row.
+        inputs: what to embed (a SMILES or a text without surrounding blanks, the bytes or the path of an image);
+            ``""`` for a refused row.
         status: one of :data:`STATUSES` a row.
         reason: ``""`` for a row that is ok, else a sentence for the user.
     """
 
-    inputs: list[str]
+    inputs: list[Any]
     status: list[str]
     reason: list[str]
 
@@ -51,3 +55,12 @@ class Rows:
     def good(self) -> list[int]:
         """Positions of the good rows."""
         return [i for i, s in enumerate(self.status) if s in VALID]
+
+
+def row_keys(canonical: Sequence[str]) -> UInt64[np.ndarray, " n"]:
+    """A 64-bit BLAKE2b hash of each input as its modality spells it canonically; 0 for a refused row (``""``).
+
+    Of molecules this is no InChIKey: that is the same for 2-pyridone and 2-hydroxypyridine.
+    """
+    digests = (hashlib.blake2b(s.encode(), digest_size=8).digest() if s else bytes(8) for s in canonical)
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)

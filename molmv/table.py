@@ -1,4 +1,4 @@
-"""Reads a column of SMILES, and maybe one of ids, from csv, tsv, smi, parquet or stdin, chunk by chunk.
+"""Reads a column of inputs, and maybe one of ids, from csv, tsv, smi, parquet or stdin, chunk by chunk.
 
 Every line (csv, tsv: every record) after the header is a row, blank lines included: rows never shift. What concerns
 one row is reported with that row; what concerns the file is an :class:`~molmv.errors.InputError`.
@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 
 from molmv.errors import InputError
 from molmv.hashing import sha256
-from molmv.molecules import diagnose
+from molmv.modality import Modality, of
 from molmv.textfile import TextFile
 
-SMILES_COLUMNS = ("smiles", "canonical_smiles", "input")
-# A cell above this is a quote that was never closed, not a molecule.
+# A cell above this is a quote that was never closed.
 _MAX_CELL = 1 << 24
-_EXTENSIONS = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".smi": "smi", ".smiles": "smi", ".ism": "smi"}
+_EXTENSIONS = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,13 @@ class Chunk:
 
     Attributes:
         start: row number of the first, counted from 0 after the header.
-        values: the SMILES column as it stands in the file; None where there is none.
+        values: the inputs as they stand in the file (SMILES, texts, …); None where there is none.
         ids: the id column; None if the table has none.
         problems: position in this chunk -> what is wrong with the line it comes from.
     """
 
     start: int
-    values: list[str | None]
+    values: list[Any]
     ids: list[str | None] | None
     problems: dict[int, str]
 
@@ -44,35 +43,43 @@ class Chunk:
         return len(self.values)
 
 
-class _Row(NamedTuple):
-    value: str | None
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        value: the input.
+        id: the user's.
+        problem: what is wrong with its line.
+    """
+
+    value: Any
     id: str | None = None
     problem: str | None = None
 
 
 class Table:
-    """A column of SMILES in a file or on stdin; made by :func:`open_table`.
+    """A column of inputs in a file or on stdin; made by :func:`open_table`.
 
-    Attributes:
+    Args:
         name: what to call it in messages.
-        smiles_column: name of the column that is read.
+        column: name of the column that is read.
         id_column: name of the column with the user's ids; None without.
+        rows: all of them, in order; read once.
+        fraction: how much has been read, from 0 to 1; None if nobody knows.
+        digest: hash of all that the rows come from; None where it cannot be read again.
     """
 
     def __init__(
         self,
-        file: TextFile,
-        smiles_column: str,
+        name: str,
+        column: str,
         id_column: str | None,
-        rows: Iterator[_Row],
+        rows: Iterator[Row],
         fraction: Callable[[], float | None],
+        digest: Callable[[], str | None],
     ) -> None:
-        self.name = file.name
-        self.smiles_column = smiles_column
-        self.id_column = id_column
-        self._path = file.path if file.regular else None
-        self._rows = rows
-        self._fraction = fraction
+        self.name, self.column, self.id_column = name, column, id_column
+        self._rows, self._fraction, self._digest = rows, fraction, digest
 
     @property
     def fraction(self) -> float | None:
@@ -81,9 +88,7 @@ class Table:
 
     def digest(self) -> str | None:
         """SHA-256 (hex) of the file's bytes; None for stdin and pipes."""
-        if self._path is None:
-            return None
-        return sha256(self._path)
+        return self._digest()
 
     def chunks(self, size: int, skip_rows: int = 0) -> Iterator[Chunk]:
         """All rows, ``size`` at a time (the last chunk may be shorter). A table is read once.
@@ -104,84 +109,106 @@ class Table:
             start += len(taken)
 
 
-def open_table(path: str | Path, smiles_column: str | None = None, id_column: str | None = None) -> Table:
-    """Open a file of SMILES and find its columns. The format is told from the extension, else from the first line.
+def open_table(
+    path: str | Path,
+    column: str | None = None,
+    id_column: str | None = None,
+    modality: Modality | None = None,
+) -> Table:
+    """Open a file of SMILES, texts, … and find its columns. The format is told from the extension or the first line.
 
     Args:
-        path: csv, tsv, smi (maybe gzipped) or parquet; ``"-"`` for text on stdin.
-        smiles_column: by default the one column called smiles, canonical_smiles or input (in any case), else the
-            only column.
+        path: csv, tsv, smi, a text a line (maybe gzipped) or parquet; ``"-"`` for text on stdin.
+        column: by default the one whose name the modality knows (smiles, canonical_smiles or input; in any case), else
+            the only column.
         id_column: a column to carry along. For smi it is always there: the text after the SMILES.
+        modality: what the rows are; molecules by default.
 
     Raises:
         InputError: no such file, not a table, or no such column; says what, where, and what to do.
     """
-    file = TextFile(path)
+    modality = modality or of("molecule")
+    file = TextFile(path, modality.undecodable)
     if file.head.startswith(b"PAR1"):
-        return _open_parquet(file, smiles_column, id_column)
+        return _open_parquet(file, modality, column, id_column)
     if Path(path).suffix == ".parquet":
         raise InputError(f"{file.name} is not a parquet file.", "Check how it was written.")
     lines = file.lines()
     first = next(lines, None)
     if first is None:
-        raise InputError(f"{file.name} is empty.", "Give a file with a header and a column of SMILES.")
+        raise InputError(f"{file.name} is empty.", f"Give a file with a header and a column of {modality.noun}.")
     lines = chain([first], lines)
-    kind = _kind(Path(path), first)
+    kind = _kind(Path(path), first, modality, column)
+    if kind == "lines":
+        return _open_lines(file, lines, modality, column, id_column)
     if kind == "smi":
-        return _open_smi(file, first, lines, smiles_column, id_column)
-    return _open_csv(file, lines, "\t" if kind == "tsv" else _delimiter(first), smiles_column, id_column)
+        return _open_smi(file, first, lines, modality, column, id_column)
+    return _open_csv(file, lines, "\t" if kind == "tsv" else _delimiter(first), modality, column, id_column)
 
 
-def _kind(path: Path, first: str) -> str:
-    """``csv``, ``tsv`` or ``smi``: from the extension, else by looking at the first line."""
+def _kind(path: Path, first: str, modality: Modality, column: str | None) -> str:
+    """``csv``, ``tsv``, ``smi`` or ``lines``: from the extension, else by looking at the first line."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     if suffixes[-1:] == [".gz"]:
         suffixes.pop()
-    known = _EXTENSIONS.get(suffixes[-1]) if suffixes else None
+    known = {**_EXTENSIONS, **modality.extensions}.get(suffixes[-1]) if suffixes else None
     if known:
         return known
     tokens = first.split()
-    if tokens and _is_smiles(tokens[0]):
+    if tokens and modality.recognises(tokens[0]):
         return "smi"
+    if "lines" in modality.extensions.values():
+        header = [name.strip().lower() for name in first.split(_delimiter(first))]
+        return "csv" if column is not None or set(header) & set(modality.columns) else "lines"
     if "\t" in first:
         return "tsv"
-    header = len(tokens) > 1 and tokens[0].lower() in SMILES_COLUMNS
-    return "smi" if header and "," not in first else "csv"
+    header_line = len(tokens) > 1 and tokens[0].lower() in modality.columns
+    return "smi" if header_line and "," not in first else "csv"
 
 
 def _delimiter(header: str) -> str:
-    """Some programs write ``;`` or tabs into a csv; a SMILES column's header holds neither."""
+    """Some programs write ``;`` or tabs into a csv; the header of a column of inputs holds neither."""
     return next((mark for mark in ",;\t" if mark in header), ",")
 
 
-def _is_smiles(text: str) -> bool:
-    return diagnose(text) is None
+def _table(file: TextFile, column: str, id_column: str | None, rows: Iterator[Row]) -> Table:
+    return Table(file.name, column, id_column, rows, lambda: file.fraction, lambda: _digest(file))
+
+
+def _digest(file: TextFile) -> str | None:
+    """SHA-256 (hex) of the file's bytes; None for stdin and pipes."""
+    return sha256(file.path) if file.regular else None
 
 
 # csv, tsv ------------------------------------------------------------------------------------------------------------
 
 
 def _open_csv(
-    file: TextFile, lines: Iterator[str], delimiter: str, smiles_column: str | None, id_column: str | None
+    file: TextFile,
+    lines: Iterator[str],
+    delimiter: str,
+    modality: Modality,
+    column: str | None,
+    id_column: str | None,
 ) -> Table:
     records = _records(file, lines, delimiter)
     _, header = next(records)
     names = [name.strip() for name in header]
-    value = _smiles_position(file, names, smiles_column)
+    value = _input_position(file, names, modality, column)
     label = None if id_column is None else _position(file, names, id_column)
 
-    def rows() -> Iterator[_Row]:
+    def rows() -> Iterator[Row]:
         for line, record in records:
             if len(record) == len(names):
-                yield _Row(record[value], None if label is None else record[label])
+                yield Row(record[value], None if label is None else record[label])
             elif not record:
-                yield _Row("")
+                yield Row("")
             else:
                 cell = record[value] if value < len(record) else None
                 fields = f"{len(record)} field{'s' if len(record) > 1 else ''}"
-                yield _Row(cell, None, f"line {line} has {fields}, the header has {len(names)}")
+                yield Row(cell, None, f"line {line} has {fields}, the header has {len(names)}")
 
-    return Table(file, names[value], None if label is None else names[label], rows(), lambda: file.fraction)
+    return _table(file, names[value], None if label is None else names[label], rows())
 
 
 def _records(file: TextFile, lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -209,22 +236,24 @@ def _records(file: TextFile, lines: Iterator[str], delimiter: str) -> Iterator[t
         ) from error
 
 
-def _smiles_position(file: TextFile, names: Sequence[str], wanted: str | None) -> int:
+def _input_position(file: TextFile, names: Sequence[str], modality: Modality, wanted: str | None) -> int:
     if wanted is not None:
         return _position(file, names, wanted)
-    candidates = [i for i, name in enumerate(names) if name.lower() in SMILES_COLUMNS]
+    candidates = [i for i, name in enumerate(names) if name.lower() in modality.columns]
     if len(candidates) > 1:
         both = " and ".join(repr(names[i]) for i in candidates)
-        raise InputError(f"{file.name}: columns {both} could each hold the SMILES.", "Choose one with -s COLUMN.")
+        raise InputError(
+            f"{file.name}: columns {both} could each hold the {modality.noun}.", "Choose one with -s COLUMN."
+        )
     if candidates:
         return candidates[0]
     if len(names) != 1:
         raise InputError(
-            f"{file.name} has no column called smiles; its columns are: {', '.join(names) or '(none)'}.",
+            f"{file.name} has no column called {modality.columns[0]}; its columns are: {', '.join(names) or '(none)'}.",
             "Name it with -s COLUMN; if line 1 is already data, add a header.",
         )
-    if names[0].split() and _is_smiles(names[0].split()[0]):
-        raise InputError(f"{file.name} has no header: line 1 is a molecule.", "Add one or name the file .smi.")
+    if names[0].split() and modality.recognises(names[0].split()[0]):
+        raise InputError(f"{file.name} has no header: line 1 is a {modality.name}.", "Add one or name the file .smi.")
     return 0
 
 
@@ -245,30 +274,49 @@ def _position(file: TextFile, names: Sequence[str], wanted: str) -> int:
 
 
 def _open_smi(
-    file: TextFile, first: str, lines: Iterator[str], smiles_column: str | None, id_column: str | None
+    file: TextFile,
+    first: str,
+    lines: Iterator[str],
+    modality: Modality,
+    column: str | None,
+    id_column: str | None,
 ) -> Table:
-    names = ["smiles", "name"]
+    names = [modality.columns[0], "name"]
     header = first.split(None, 1)
-    if header and header[0].lower() in SMILES_COLUMNS:
+    if header and header[0].lower() in modality.columns:
         next(lines)
         names = [header[0], " ".join(header[1].split()) if len(header) > 1 and header[1].strip() else "name"]
-    if smiles_column is not None and _position(file, names, smiles_column) != 0:
-        raise InputError(f"{file.name}: the SMILES of a .smi file come first in each line.", "Leave out -s.")
+    if column is not None and _position(file, names, column) != 0:
+        raise InputError(f"{file.name}: the {modality.noun} of a .smi file come first in each line.", "Leave out -s.")
     if id_column is not None and _position(file, names, id_column) != 1:
-        raise InputError(f"{file.name}: {id_column!r} holds the SMILES.", f"The ids are in {names[1]!r}.")
+        raise InputError(f"{file.name}: {id_column!r} holds the {modality.noun}.", f"The ids are in {names[1]!r}.")
 
-    def rows() -> Iterator[_Row]:
+    def rows() -> Iterator[Row]:
         for line in lines:
             fields = line.split(None, 1)
-            yield _Row(fields[0] if fields else "", fields[1].strip() if len(fields) > 1 else None)
+            yield Row(fields[0] if fields else "", fields[1].strip() if len(fields) > 1 else None)
 
-    return Table(file, names[0], names[1], rows(), lambda: file.fraction)
+    return _table(file, names[0], names[1], rows())
+
+
+# lines ---------------------------------------------------------------------------------------------------------------
+
+
+def _open_lines(
+    file: TextFile, lines: Iterator[str], modality: Modality, column: str | None, id_column: str | None
+) -> Table:
+    """One input a line, no header."""
+    if column is not None or id_column is not None:
+        raise InputError(
+            f"{file.name} has one {modality.name} a line and no columns.", "Leave the columns out, or give a csv."
+        )
+    return _table(file, modality.columns[0], None, (Row(line.rstrip("\r\n")) for line in lines))
 
 
 # parquet -------------------------------------------------------------------------------------------------------------
 
 
-def _open_parquet(file: TextFile, smiles_column: str | None, id_column: str | None) -> Table:
+def _open_parquet(file: TextFile, modality: Modality, column: str | None, id_column: str | None) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -280,7 +328,7 @@ def _open_parquet(file: TextFile, smiles_column: str | None, id_column: str | No
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file.name} is a damaged parquet file: {error}.", "Write or copy it again.") from error
     schema = parquet.schema_arrow
-    value = schema.names[_smiles_position(file, schema.names, smiles_column)]
+    value = schema.names[_input_position(file, schema.names, modality, column)]
     label = None if id_column is None else schema.names[_position(file, schema.names, id_column)]
     kind = schema.field(value).type
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -288,19 +336,21 @@ def _open_parquet(file: TextFile, smiles_column: str | None, id_column: str | No
         raise InputError(f"{file.name}: column {value!r} holds {kind}, not text.", "Choose another with -s COLUMN.")
     done = 0
 
-    def rows() -> Iterator[_Row]:
+    def rows() -> Iterator[Row]:
         nonlocal done
         columns = [value] if label is None else list(dict.fromkeys([value, label]))
         try:
             for batch in parquet.iter_batches(8192, columns=columns, use_threads=False):
                 values = batch.column(value).to_pylist()
                 ids: list[Any] = [None] * len(values) if label is None else batch.column(label).to_pylist()
-                for smiles, label_value in zip(values, ids, strict=True):
-                    yield _Row(smiles, None if label_value is None else str(label_value))
+                for cell, label_value in zip(values, ids, strict=True):
+                    yield Row(cell, None if label_value is None else str(label_value))
                 done += len(values)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{file.name} is damaged after row {done}: {error}.", "Write or copy it again.") from error
         finally:
             parquet.close()
 
-    return Table(file, value, label, rows(), lambda: done / max(parquet.metadata.num_rows, 1))
+    return Table(
+        file.name, value, label, rows(), lambda: done / max(parquet.metadata.num_rows, 1), lambda: _digest(file)
+    )

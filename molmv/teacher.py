@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float32
 
-from molmv import molecules
+from molmv import modality
 from molmv.cards import Provenance, TeacherCard
 from molmv.errors import MolmvError, TeacherError
-from molmv.rows import ERROR, TRUNCATED, Rows
+from molmv.rows import ERROR, TRUNCATED, Rows, row_keys
 
 
 class Adapter(Protocol):
@@ -21,8 +21,8 @@ class Adapter(Protocol):
     place in the batch. A row with a vector then gets the status ``truncated`` (the vector was made from a part of the
     input, and the remark says which), a row without one the remark as its reason.
 
-    Where its attribute ``takes_molecules`` is true, the inputs are RDKit molecules, already parsed; its vectors must
-    not depend on the order of their atoms.
+    Where its attribute ``takes_parsed`` is true, the inputs are what its modality parses (RDKit molecules, decoded
+    images) instead of canonical spellings; its vectors must be the same for inputs of one spelling.
 
     Attributes:
         dim: width of its vectors.
@@ -30,7 +30,7 @@ class Adapter(Protocol):
 
     dim: int
 
-    def embed_batch(self, inputs: Sequence[str]) -> np.ndarray:
+    def embed_batch(self, inputs: Sequence[Any]) -> np.ndarray:
         """Vectors ``(len(inputs), dim)`` of valid inputs, in order; a NaN row for one that it cannot embed."""
         ...
 
@@ -45,13 +45,15 @@ class Teacher:
 
     Raises:
         TeacherError: the adapter's width is not the card's.
+        UnknownNameError: nothing reads the card's modality.
     """
 
     def __init__(self, card: TeacherCard, adapter: Adapter, batch_size: int = 256) -> None:
         if card.dim and card.dim != adapter.dim:
             raise TeacherError(f"Teacher {card.name!r}: its card says {card.dim} dimensions, it has {adapter.dim}.")
         self.card, self.adapter, self.batch_size = card, adapter, batch_size
-        self.name, self.dim, self.digest = card.name, adapter.dim, card.digest
+        self.name, self.dim, self.digest, self.modality = card.name, adapter.dim, card.digest, card.modality
+        self._reads = modality.of(card.modality)
         self.provenance: dict[str, Any] = {"teacher": card.name, **_plain(card.provenance)}
 
     @classmethod
@@ -62,19 +64,21 @@ class Teacher:
         name: str,
         likelihood: str = "gaussian",
         canonicalise: bool = True,
+        modality: str = "molecule",
     ) -> Teacher:
-        """A teacher from any function of SMILES.
+        """A teacher from any function of SMILES, texts, ….
 
         Args:
-            function: takes n SMILES, returns an array ``(n, dim)``; a NaN row for one that it cannot embed.
+            function: takes n inputs, returns an array ``(n, dim)``; a NaN row for one that it cannot embed.
             dim: width of its vectors.
             name: how to call it.
             likelihood: how its outputs are distributed.
-            canonicalise: give it RDKit's canonical SMILES instead of the user's.
+            canonicalise: give it the canonical spelling (RDKit's SMILES) instead of the user's.
+            modality: what it reads.
         """
         card = TeacherCard(
             name=name,
-            modality="molecule",
+            modality=modality,
             adapter="callable",
             dim=dim,
             likelihood=likelihood,
@@ -84,27 +88,27 @@ class Teacher:
         return cls(card, _Callable(function, dim))
 
     def screen(self, values: Sequence[Any], problems: dict[int, str] | None = None) -> Rows:
-        """See :func:`molmv.molecules.screen`."""
-        return molecules.screen(values, problems)
+        """See :attr:`molmv.modality.Modality.screen`."""
+        return self._reads.screen(values, problems)
 
     def embed(self, rows: Rows) -> Float32[np.ndarray, "n dim"]:
         """Vectors of all rows, in order; NaN where refused. ``rows`` is changed in place."""
-        mols = molecules.parse(rows)
-        if self._takes_molecules or not self.card.canonicalise:
-            return self._embed(rows, mols if self._takes_molecules else rows.inputs)
-        return self._embed(rows, molecules.write(mols))
+        parsed = self._reads.parse(rows)
+        if self._takes_parsed or not self.card.canonicalise:
+            return self._embed(rows, parsed if self._takes_parsed else rows.inputs)
+        return self._embed(rows, self._reads.canonical(parsed))
 
     def embed_with_keys(self, rows: Rows) -> tuple[Float32[np.ndarray, "n dim"], np.ndarray]:
-        """As :meth:`embed`, and the hash of each row's canonical SMILES (0 where refused)."""
-        mols = molecules.parse(rows)
-        canonical = molecules.write(mols)
+        """As :meth:`embed`, and the hash of each row's canonical spelling (0 where refused)."""
+        parsed = self._reads.parse(rows)
+        canonical = self._reads.canonical(parsed)
         inputs: Sequence[Any] = canonical if self.card.canonicalise else rows.inputs
-        out = self._embed(rows, mols if self._takes_molecules else inputs)
-        return out, molecules.keys([c if ok else "" for c, ok in zip(canonical, rows.valid, strict=True)])
+        out = self._embed(rows, parsed if self._takes_parsed else inputs)
+        return out, row_keys([c if ok else "" for c, ok in zip(canonical, rows.valid, strict=True)])
 
     @property
-    def _takes_molecules(self) -> bool:
-        return getattr(self.adapter, "takes_molecules", False)
+    def _takes_parsed(self) -> bool:
+        return getattr(self.adapter, "takes_parsed", False)
 
     def _embed(self, rows: Rows, inputs: Sequence[Any]) -> np.ndarray:
         inputs = list(inputs)  # a row that is refused on the way loses its text
@@ -130,19 +134,19 @@ class Teacher:
             return np.concatenate(single)
         for k, finite in enumerate(np.isfinite(values).all(axis=1)):
             if not finite:
-                rows.refuse(piece[k], ERROR, remarks.get(k, f"{self.name} has no vector for this molecule"))
+                rows.refuse(piece[k], ERROR, remarks.get(k, f"{self.name} has no vector for this {self.modality}"))
             elif k in remarks:
                 rows.mark(piece[k], TRUNCATED, remarks[k])
         return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
 
     def _checked(self, inputs: list[Any]) -> tuple[np.ndarray, Mapping[int, str]]:
-        with molecules.quiet():
+        with self._reads.quiet():
             values = np.asarray(self.adapter.embed_batch(inputs), dtype=np.float32)
             remark = getattr(self.adapter, "remarks", None)
             remarks = {k: f"{self.name}: {why}" for k, why in remark(inputs).items()} if remark else {}
         if values.shape != (len(inputs), self.dim):
             raise TeacherError(
-                f"Teacher {self.name!r} was given {len(inputs)} molecules and returned an array of shape "
+                f"Teacher {self.name!r} was given {len(inputs)} {self.modality}s and returned an array of shape "
                 f"{values.shape}; expected ({len(inputs)}, {self.dim}).",
                 "Its adapter must return one row for each input, in order.",
             )

@@ -29,6 +29,8 @@ class TextFile:
 
     Args:
         path: the file; ``"-"`` for stdin.
+        undecodable: what becomes of bytes that are no text in the file's encoding: ``strict`` is an error,
+            ``surrogateescape`` leaves a lone surrogate in their place.
 
     Attributes:
         name: what to call it in messages.
@@ -39,8 +41,8 @@ class TextFile:
         InputError: it cannot be opened, or is a damaged archive.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, undecodable: str = "strict") -> None:
+        self.path, self._undecodable = Path(path), undecodable
         self._stdin = str(path) == STDIN
         self.name = "stdin" if self._stdin else str(path)
         self.regular = not self._stdin and self.path.is_file()
@@ -83,7 +85,7 @@ class TextFile:
         encoding = self._encoding()
         if b"\0" in self.head and not encoding.startswith(("utf-16", "utf-32")):
             raise InputError(f"{self.name} is not text but a binary file.", _FORMATS)
-        text = io.TextIOWrapper(self._bytes, encoding=encoding, newline="")
+        text = io.TextIOWrapper(self._bytes, encoding=encoding, errors=self._errors(encoding), newline="")
         number = 0
         try:
             for number, line in enumerate(text, 1):
@@ -115,6 +117,10 @@ class TextFile:
         # Without a mark: ASCII text in UTF-16 has a NUL in every other byte.
         zeros = "".join("0" if byte == 0 else "x" for byte in self.head[:4])
         return {"x0x0": "utf-16-le", "0x0x": "utf-16-be"}.get(zeros, "utf-8")
+
+    def _errors(self, encoding: str) -> str:
+        """Only in UTF-8 does the text after a wrong byte say anything."""
+        return self._undecodable if encoding.startswith("utf-8") else "strict"
 
     def _damaged(self, line: int) -> InputError:
         return InputError(

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from molmv.errors import InputError
-from molmv.table import SMILES_COLUMNS
+from molmv.modality import of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -191,7 +191,7 @@ def _read_csv(path: Path, label: str | None, vector: str | Sequence[str] | None,
 
 
 def _label(path: Path, names: Sequence[str], wanted: str | None) -> str:
-    found = [name for name in names if (name == wanted if wanted else name.lower() in SMILES_COLUMNS)]
+    found = [name for name in names if (name == wanted if wanted else name.lower() in of("molecule").columns)]
     if len(found) == 1:
         return found[0]
     what = f"column {wanted!r}" if wanted else "column called smiles"

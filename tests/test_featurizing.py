@@ -124,7 +124,7 @@ def test_provenance_says_what_made_the_file(tmp_path: Path):
     found = load_embeddings(tmp_path / "out.parquet").provenance
     assert found["model"] == "fake"
     assert (found["digest"], found["dim"]) == (FAKE.digest, 4)
-    assert found["options"] == {"smiles_column": "smiles", "id_column": "id", "chunk_size": 8192, "strict": False}
+    assert found["options"] == {"column": "smiles", "id_column": "id", "chunk_size": 8192, "strict": False}
     assert found["provenance"] == {"licence": "MIT"}
     assert found["status"] == {"ok": 1, "empty": 1}
     assert {"molmv", "rdkit"} <= set(found)

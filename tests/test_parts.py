@@ -121,7 +121,7 @@ def test_resume_of_a_whole_csv_cannot_be_checked(table: Path, tmp_path: Path):
         ({"model": FakeEmbedder(provenance={"licence": "GPL"})}, r"provenance\.licence \(MIT, now GPL\)"),
         ({"chunk_size": 5}, r"options\.chunk_size \(10, now 5\)"),
         ({"id_column": "id"}, r"options\.id_column \(None, now id\)"),
-        ({"smiles_column": "id"}, r"options\.smiles_column \(smiles, now id\)"),
+        ({"column": "id"}, r"options\.column \(smiles, now id\)"),
         ({"strict": True}, r"options\.strict \(False, now True\)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -29,7 +29,7 @@ def make(n: int = 5, dim: int = 3, ids: bool = True) -> EmbeddingResult:
     bad = [i % 3 == 1 for i in range(n)]
     return EmbeddingResult(
         X=X,
-        smiles=[None if i == 1 else f"C{'(,' * (i % 7)}\n" for i in range(n)],
+        inputs=[None if i == 1 else f"C{'(,' * (i % 7)}\n" for i in range(n)],
         status=[INVALID if b else OK for b in bad],
         reason=['cannot, "parse"' if b else "" for b in bad],
         ids=[None if i == 2 else f"=ID-{i}" for i in range(n)] if ids else None,
@@ -238,7 +238,7 @@ def test_load_refuses_what_is_not_ours(tmp_path: Path):
         ('\n3,"', '\n7,"', "its rows are not 0, 1, 2"),
         ('"ok"', '"fine"', "status 'fine' is unknown"),
         ('"ok"', f'"{EMPTY}"', "a row with status 'ok' has no embedding, or a refused one has"),
-        ('"smiles"', '"SMILES"', "its columns are"),
+        ('"status"', '"state"', "its columns are"),
     ],
 )
 def test_load_refuses_what_does_not_fit_together(tmp_path: Path, before: str, after: str, message: str):

@@ -93,23 +93,23 @@ def test_smi(file, name: str, content: str | bytes, smiles: list, names: list):
 
 def test_smi_names_its_columns(file):
     assert open_table(file("CCO a\n", "a.smi")).id_column == "name"
-    table = open_table(file("smiles ID\nCCO a\n", "b.smi"), smiles_column="smiles", id_column="ID")
-    assert (table.smiles_column, table.id_column) == ("smiles", "ID")
+    table = open_table(file("smiles ID\nCCO a\n", "b.smi"), column="smiles", id_column="ID")
+    assert (table.column, table.id_column) == ("smiles", "ID")
 
 
 @pytest.mark.parametrize("name", ["smiles", "SMILES", "Canonical_Smiles", "input", "structure"])
 def test_column_by_name_or_alone(file, name: str):
     table = open_table(file(f"{name}\nCCO\n"))
-    assert table.smiles_column == name
+    assert table.column == name
     assert next(table.chunks(10)).values == ["CCO"]
 
 
 def test_named_column_wins(file):
     text = "smiles,structure,Structure\nA,CCO,CCN\n"
-    assert values(file(text), smiles_column="structure") == ["CCO"]
-    assert values(file(text), smiles_column="Structure") == ["CCN"]
-    assert values(file("smiles,structure\nA,CCO\n"), smiles_column="STRUCTURE") == ["CCO"]
-    assert values(file("CCO\nCCN\n"), smiles_column="CCO") == ["CCN"]  # if one insists
+    assert values(file(text), column="structure") == ["CCO"]
+    assert values(file(text), column="Structure") == ["CCN"]
+    assert values(file("smiles,structure\nA,CCO\n"), column="STRUCTURE") == ["CCO"]
+    assert values(file("CCO\nCCN\n"), column="CCO") == ["CCN"]  # if one insists
 
 
 def test_blank_line_in_the_middle_is_a_row(file):
@@ -127,7 +127,7 @@ def test_quoted_commas_and_newlines(file):
 
 def test_wrong_number_of_fields_is_a_problem_of_its_row(file):
     text = 'id,"smi\nles",y\nA,CCO,1\n"a\nb",CCN,2\nC,CCC,3,4,5\nD\n\nE,C,5\n'
-    (chunk,) = read(file(text), smiles_column="smi\nles", id_column="id")
+    (chunk,) = read(file(text), column="smi\nles", id_column="id")
     assert chunk.values == ["CCO", "CCN", "CCC", None, "", "C"]
     assert chunk.ids == ["A", "a\nb", None, None, None, "E"]
     assert chunk.problems == {  # lines of the file, as an editor counts them
@@ -143,7 +143,7 @@ def test_megabyte_in_one_cell(file):
 
 def test_header_only(file):
     table = open_table(file("id,smiles\n"), id_column="id")
-    assert (table.smiles_column, table.id_column, list(table.chunks(5))) == ("smiles", "id", [])
+    assert (table.column, table.id_column, list(table.chunks(5))) == ("smiles", "id", [])
 
 
 @pytest.mark.parametrize("kind", ["csv", "smi", "parquet"])

@@ -92,7 +92,7 @@ def test_unreadable_file(file):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"smiles_column": "structure"}, "no column 'structure'; its columns are: id, smiles"),
+        ({"column": "structure"}, "no column 'structure'; its columns are: id, smiles"),
         ({"id_column": "compound"}, "no column 'compound'; its columns are: id, smiles"),
     ],
 )
@@ -106,9 +106,7 @@ def test_unknown_column(tmp_path: Path, kind: str, columns: dict, message: str):
         open_table(tmp_path / f"in.{kind}", **columns)
 
 
-@pytest.mark.parametrize(
-    "columns", [{"smiles_column": "structure"}, {"smiles_column": "name"}, {"id_column": "smiles"}]
-)
+@pytest.mark.parametrize("columns", [{"column": "structure"}, {"column": "name"}, {"id_column": "smiles"}])
 def test_unknown_column_of_smi(file, columns: dict):
     with pytest.raises(InputError):
         open_table(file("CCO ethanol\n", "in.smi"), **columns)

@@ -9,8 +9,7 @@ from molmv.adapters import FAMILIES, load_teacher
 from molmv.cards import Provenance, TeacherCard, load_card
 from molmv.embedder import Embedder
 from molmv.errors import CardError, TeacherError
-from molmv.molecules import keys
-from molmv.rows import EMPTY, ERROR, INVALID, OK, TRUNCATED, Rows
+from molmv.rows import EMPTY, ERROR, INVALID, OK, TRUNCATED, Rows, row_keys
 from molmv.teacher import Teacher
 
 SMILES = ["CCO", "CC(", "c1ccccc1", "", "CCN", "CCF"]
@@ -76,7 +75,7 @@ def test_keys_are_those_of_the_canonical_smiles_and_zero_where_refused():
 
     teacher = Teacher.from_callable(dislikes_nitrogen, 2, "toy", canonicalise=False)
     rows = teacher.screen(["OCC", "CC(", "NCC"])
-    np.testing.assert_array_equal(teacher.embed_with_keys(rows)[1], [*keys(["CCO"]), 0, 0])
+    np.testing.assert_array_equal(teacher.embed_with_keys(rows)[1], [*row_keys(["CCO"]), 0, 0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 256])

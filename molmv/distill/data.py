@@ -22,7 +22,11 @@ from molmv.standardise import Standardiser
 
 
 class Inputs(Protocol):
-    """The student's inputs for every row of the corpus."""
+    """The student's inputs for every row of the corpus.
+
+    It may have an attribute ``files``, name -> content: what its reading rests on (a vocabulary), kept with the
+    student.
+    """
 
     @property
     def usable(self) -> np.ndarray:

@@ -7,7 +7,7 @@ import logging
 import signal
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -127,7 +127,8 @@ def distill(
     )
     _log_information(trainer, output, information)
     final |= {f"held_out/information/{name}": found.information.nats for name, found in information.items()}
-    return _export(config, output, module, student, stores, split.train, final, started_from)
+    files = getattr(inputs, "files", {})
+    return _export(config, output, module, student, stores, split.train, final, started_from, files)
 
 
 def _start_from(folder: str, student: StudentKind, network: torch.nn.Module) -> str:
@@ -297,6 +298,7 @@ def _export(
     rows: np.ndarray,
     final: dict[str, Any],
     started_from: str,
+    files: Mapping[str, bytes],
 ) -> Path:
     provenance = {
         "corpus": {"sha256": next(iter(stores.values())).header.corpus, "rows": len(rows)},
@@ -308,7 +310,7 @@ def _export(
     if started_from:
         provenance["started_from"] = started_from
     sizes = dict(vars(module.student.config))  # the defaults of this version included
-    checkpoint = Checkpoint(config.name, student.kind, sizes, provenance, module.student.state_dict())
+    checkpoint = Checkpoint(config.name, student.kind, sizes, provenance, module.student.state_dict(), files=files)
     digest = save_checkpoint(checkpoint, output / STUDENT)
     standardisers = dict(zip(module.names, module.standardisers, strict=True))
     save_heads(output, module.loss, standardisers, digest)  # type: ignore[arg-type]

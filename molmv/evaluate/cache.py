@@ -13,10 +13,10 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float32
 
-from molmv import molecules
 from molmv.atomic import replacing
 from molmv.embedder import Embedder
 from molmv.evaluate.sources import home
+from molmv.rows import row_keys
 
 PART = 2048
 
@@ -43,7 +43,7 @@ class EmbeddingCache:
             canonical: canonical SMILES, from :func:`molmv.molecules.canonicalise`.
             progress: called with the number of molecules embedded so far, those that were cached not counted.
         """
-        keys = molecules.keys(canonical)
+        keys = row_keys(canonical)
         out = np.full((len(keys), self.embedder.dim), np.nan, dtype=np.float32)
         missing = np.ones(len(keys), dtype=bool)
         for path in sorted(self.folder.glob("*.npz")):

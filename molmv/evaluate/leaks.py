@@ -22,6 +22,7 @@ from molmv.evaluate.sources import home
 from molmv.evaluate.splits import Split
 from molmv.evaluate.tasks import Task
 from molmv.hashing import sha256
+from molmv.rows import row_keys
 from molmv.table import open_table
 
 
@@ -59,7 +60,7 @@ class Corpus:
 
     Attributes:
         sha256: of the file.
-        canonical: :func:`molmv.molecules.keys` of their canonical SMILES.
+        canonical: :func:`molmv.rows.row_keys` of their canonical SMILES.
         skeletons: keys of their skeletons, see :func:`molmv.molecules.skeletons`.
     """
 
@@ -87,7 +88,7 @@ def read_corpus(path: Path) -> Corpus:
         canonical.update(molecules.canonicalise(molecules.screen(chunk.values, chunk.problems)))
     canonical.discard("")
     flat = set(molecules.skeletons(sorted(canonical)))
-    corpus = Corpus(digest, *(np.unique(molecules.keys(sorted(these))) for these in (canonical, flat)))
+    corpus = Corpus(digest, *(np.unique(row_keys(sorted(these))) for these in (canonical, flat)))
     kept.parent.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as temporary, temporary.open("wb") as file:
         np.savez(file, canonical=corpus.canonical, skeletons=corpus.skeletons)
@@ -109,8 +110,8 @@ def check_corpus(corpus: Corpus, contenders: Sequence[Contender]) -> None:
 def across(task: Task, split: Split) -> tuple[float, float]:
     """Share of the test molecules that are in the training part too: as they are, and by skeleton."""
     train, test = ([task.canonical[i] for i in rows] for rows in (split.train, split.test))
-    flat = molecules.keys(molecules.skeletons(train))
-    return _share(test, molecules.keys(train)), _share(molecules.skeletons(test), flat)
+    flat = row_keys(molecules.skeletons(train))
+    return _share(test, row_keys(train)), _share(molecules.skeletons(test), flat)
 
 
 def find(
@@ -139,4 +140,4 @@ def find(
 
 
 def _share(these: Sequence[str], those: UInt64[np.ndarray, " n"]) -> float:
-    return float(np.isin(molecules.keys(these), those).mean()) if these else 0.0
+    return float(np.isin(row_keys(these), those).mean()) if these else 0.0

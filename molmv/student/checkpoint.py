@@ -1,6 +1,7 @@
 """A student on disk: ``config.json`` and ``model.safetensors``, as in a Hugging Face model repository.
 
-The config holds the hash of the weights and of itself, so a damaged or exchanged file is refused before it is opened.
+What else its inputs need (the vocabulary of a text student) lies beside them. The config holds the hash of the weights,
+of every such file and of itself, so a damaged or exchanged file is refused before it is opened.
 Nothing unpickles.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Checkpoint:
         provenance: how it was made: teachers, corpus, licences, versions; free JSON.
         weights: tensors by name.
         digest: SHA-256 of the weights file.
+        files: what else belongs to it, by name: content.
     """
 
     name: str
@@ -42,10 +44,11 @@ class Checkpoint:
     provenance: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     digest: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
-    """Write both files; the config last, so that a folder with a config is whole. Returns the weights' digest."""
+    """Write all files; the config last, so that a folder with a config is whole. Returns the weights' digest."""
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +57,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
     (folder / WEIGHTS).write_bytes(data)
     content = {"format": FORMAT, **{name: getattr(checkpoint, name) for name in _STORED}}
     content["digest"] = hashlib.sha256(data).hexdigest()
+    for name, text in checkpoint.files.items():
+        (folder / name).write_bytes(text)
+    if checkpoint.files:
+        content["files"] = {name: hashlib.sha256(text).hexdigest() for name, text in checkpoint.files.items()}
     content["config_digest"] = config_digest(content)
     (folder / CONFIG).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     digest: str = content["digest"]
@@ -61,7 +68,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read and verify both files.
+    """Read and verify all files.
 
     Raises:
         CheckpointError: a file is missing, damaged, exchanged, or of another format; the message names it.
@@ -73,7 +80,21 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     missing = [name for name in _STORED if name not in content]
     if missing:
         raise CheckpointError(f"{folder / CONFIG} has no {', '.join(missing)}.")
-    return Checkpoint(**{name: content[name] for name in _STORED}, weights=weights)
+    files = {name: _read_beside(folder, name, digest) for name, digest in content.get("files", {}).items()}
+    return Checkpoint(**{name: content[name] for name in _STORED}, weights=weights, files=files)
+
+
+def _read_beside(folder: Path, name: str, digest: str) -> bytes:
+    path = folder / name
+    if Path(name).name != name:
+        raise CheckpointError(f"{folder / CONFIG} names a file outside of its folder: {name!r}.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{folder} is not a student: {name} is missing.", "Fetch it again.") from error
+    if (found := hashlib.sha256(data).hexdigest()) != digest:
+        raise CheckpointError(f"{path} was changed: its SHA-256 is {found}, {CONFIG} says {digest}.", "Fetch it again.")
+    return data
 
 
 def read_verified(

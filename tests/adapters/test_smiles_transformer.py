@@ -119,7 +119,7 @@ def test_what_selfies_cannot_say_is_told(hub: Path):
 
 @given(st.lists(st.integers(0, 600), max_size=80))
 def test_sub_batches_hold_every_text_once(lengths: list[int]):
-    from molmv.adapters.smiles_transformer import SUB_BATCH, sub_batches
+    from molmv.adapters.transformers_network import SUB_BATCH, sub_batches
 
     batches = list(sub_batches(lengths))
     assert sorted(i for rows in batches for i in rows) == [i for i, length in enumerate(lengths) if length]

@@ -20,7 +20,7 @@ def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     X[3] = np.nan
     result = EmbeddingResult(
         X=X,
-        smiles=[text if row != 3 else EVIL for row, text in enumerate(SMILES)],
+        inputs=[text if row != 3 else EVIL for row, text in enumerate(SMILES)],
         status=["ok" if row != 3 else "invalid" for row in range(len(X))],
         reason=["" if row != 3 else EVIL for row in range(len(X))],
         ids=[f"{EVIL} {row}" for row in range(len(X))],

@@ -44,11 +44,11 @@ class TestGineStudentOfAllLayers(FreshStudentSuite):
 
 
 def test_passes_are_limited_by_atoms(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("molmv.student.embed.MAX_BATCH_ATOMS", 50)
+    monkeypatch.setattr("molmv.student.graph_runner.MAX_BATCH_ATOMS", 50)
     student = Student(fresh(SIZES), device="cpu", batch_size=1000)
     chains = ["C" * length for length in (60, *range(1, 30), 70)]
     graphs = featurise(student.screen(chains))
-    passes = [graphs.sizes[start:stop].sum() for start, stop in student._batches(graphs)]
+    passes = [graphs.sizes[start:stop].sum() for start, stop in student.runner._batches(graphs)]
     assert sum(passes) == sum(map(len, chains))
     assert sorted(size for size in passes if size > 50) == [60, 70]  # a pass holds at least one molecule
     X = student.embed(student.screen(chains))
