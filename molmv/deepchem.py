@@ -82,7 +82,7 @@ class MolmvFeaturizer(import_deepchem().feat.MolecularFeaturizer):  # type: igno
         with (
             in_processes(self.model, self.device, None, self.n_jobs) if several else nullcontext(here(self._embedder))
         ) as embed:
-            for chunk, rows, X in embed(chunks):
+            for chunk, rows, X, _ in embed(chunks):
                 if self.on_invalid == "raise" and not rows.valid.all():
                     bad = int(np.flatnonzero(~rows.valid)[0])
                     raise RefusedRowsError(

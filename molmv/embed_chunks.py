@@ -1,30 +1,79 @@
-"""Chunks of a table through a model, here or in several processes; what a model may not do is caught on the way."""
+"""Chunks of a table through a model, here or in watched processes; what a model may not do is caught on the way."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
 from molmv.embedder import Embedder
-from molmv.errors import TeacherError
+from molmv.errors import InputError, TeacherError
 from molmv.rows import ERROR, Rows
+from molmv.supervising import Embedded, Limits, supervised
 from molmv.table import Chunk
 
-Embedded = tuple[Rows, Float32[np.ndarray, "n dim"]]
-# Chunks to chunks with their embeddings, in order.
-EmbedChunks = Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, Rows, Float32[np.ndarray, "n dim"]]]]
+
+@dataclass(frozen=True)
+class Facts:
+    """What the writer of a file has to know of a model; see :class:`~molmv.embedder.Embedder`."""
+
+    name: str
+    dim: int
+    digest: str
+    provenance: dict[str, Any]
 
 
-def embed_chunk(embedder: Embedder, chunk: Chunk) -> Embedded:
+class ChunkEmbedder:
+    """A model, and what is asked of it.
+
+    Args:
+        embedder: the model.
+        uncertainty: whether each row's uncertainty is asked, too.
+
+    Attributes:
+        said: its facts.
+
+    Raises:
+        InputError: the model knows no uncertainty.
+        CheckpointError, ConfigError: it has no heads, or none that predicts a variance.
+    """
+
+    def __init__(self, embedder: Embedder, uncertainty: bool = False) -> None:
+        self.embedder, self.uncertainty = embedder, uncertainty
+        self.said = Facts(embedder.name, embedder.dim, embedder.digest, embedder.provenance)
+        if uncertainty:
+            row_uncertainty(embedder, np.empty((0, embedder.dim), np.float32))
+
+    def __call__(self, chunk: Chunk) -> Embedded:
+        """Status, embedding and maybe uncertainty of each row."""
+        rows, X = embed_chunk(self.embedder, chunk)
+        return (rows, X, row_uncertainty(self.embedder, X)) if self.uncertainty else (rows, X)
+
+
+@dataclass(frozen=True)
+class EmbedChunks:
+    """Chunks to chunks with their embeddings, in order.
+
+    Attributes:
+        facts: of the model.
+    """
+
+    facts: Facts
+    _embed: Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, Embedded]]]
+
+    def __call__(
+        self, chunks: Iterable[Chunk]
+    ) -> Iterator[tuple[Chunk, Rows, Float32[np.ndarray, "n dim"], Float32[np.ndarray, " n"] | None]]:
+        """Each chunk with status, embedding and, if it was asked for, uncertainty of each row."""
+        for chunk, (rows, X, *more) in self._embed(chunks):
+            yield chunk, rows, X, more[0] if more else None
+
+
+def embed_chunk(embedder: Embedder, chunk: Chunk) -> tuple[Rows, Float32[np.ndarray, "n dim"]]:
     """Status and embedding of each row.
 
     Raises:
@@ -45,56 +94,59 @@ def embed_chunk(embedder: Embedder, chunk: Chunk) -> Embedded:
     return rows, np.where(rows.valid[:, None], X, np.float32(np.nan))
 
 
-def here(embedder: Embedder) -> EmbedChunks:
-    """In this process, with all of its threads."""
-    return lambda chunks: ((chunk, *embed_chunk(embedder, chunk)) for chunk in chunks)
+def row_uncertainty(embedder: Embedder, X: Float32[np.ndarray, "n dim"]) -> Float32[np.ndarray, " n"]:
+    """Uncertainty of each row from its embedding; NaN where refused.
+
+    Raises:
+        InputError: the model is no student.
+        CheckpointError, ConfigError: it has no heads, or none that predicts a variance.
+    """
+    if not hasattr(embedder, "uncertainty"):
+        raise InputError(f"{embedder.name} knows no uncertainty.", "Give the folder of a distilled student's run.")
+    values: np.ndarray = embedder.uncertainty(X)
+    return values
+
+
+def here(embedder: Embedder, uncertainty: bool = False) -> EmbedChunks:
+    """In this process, with all of its threads.
+
+    Raises:
+        InputError, CheckpointError, ConfigError: see :class:`ChunkEmbedder`.
+    """
+    work = ChunkEmbedder(embedder, uncertainty)
+    return EmbedChunks(work.said, lambda chunks: ((chunk, work(chunk)) for chunk in chunks))
 
 
 @contextmanager
-def in_processes(model: str, device: str, batch_size: int | None, workers: int) -> Iterator[EmbedChunks]:
-    """In several processes of one thread, each with the model; a few chunks wait for them, never the whole table.
+def in_processes(
+    model: str,
+    device: str,
+    batch_size: int | None,
+    workers: int,
+    limits: Limits | None = None,
+    uncertainty: bool = False,
+) -> Iterator[EmbedChunks]:
+    """In watched processes, each with the model; see :mod:`molmv.supervising`.
 
     Args:
         model: its name, see :func:`molmv.models.load_embedder`.
         device: for the model.
         batch_size: for the model.
-        workers: how many.
+        workers: how many; each has one thread, unless there is only one.
+        limits: of one molecule.
+        uncertainty: whether each row's uncertainty is asked, too.
 
     Raises:
-        TeacherError: a process died.
+        TeacherError: the model cannot be run here at all; whatever loading raises comes through.
     """
-
-    def embed(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, Rows, np.ndarray]]:
-        running: deque[tuple[Chunk, Future[Embedded]]] = deque()
-        for chunk in chunks:
-            running.append((chunk, pool.submit(_work, chunk)))
-            if len(running) > workers:
-                first, future = running.popleft()
-                yield first, *future.result()
-        for first, future in running:
-            yield first, *future.result()
-
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (model, device, batch_size)) as pool:
-        try:
-            yield embed
-        except BrokenProcessPool as error:
-            raise TeacherError(
-                f"A process that embeds with {model!r} died.", "It may have run out of memory: use fewer --workers."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with supervised(load, (model, device, batch_size, uncertainty), workers, limits or Limits()) as pool:
+        yield EmbedChunks(pool.said, pool.embed)
 
 
-_model: list[Embedder] = []
-
-
-def _start(model: str, device: str, batch_size: int | None) -> None:
+def load(model: str, device: str, batch_size: int | None, uncertainty: bool) -> ChunkEmbedder:
+    """A model by its name, warm: what it imports when first used is there."""
     from molmv.models import load_embedder
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process says when to stop
-    os.environ["OMP_NUM_THREADS"] = "1"  # the processes are the parallelism
-    _model[:] = [load_embedder(model, device, batch_size)]
-
-
-def _work(chunk: Chunk) -> Embedded:
-    return embed_chunk(_model[0], chunk)
+    work = ChunkEmbedder(load_embedder(model, device, batch_size), uncertainty)
+    work(Chunk(0, [None], None, {}))
+    return work

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from molmv.cards import TeacherCard
-from molmv.embeddings import Header, StoreWriter
-from molmv.errors import InputError, TeacherError
+from molmv.embeddings import Header, open_store_writer
+from molmv.errors import InputError
 from molmv.models import load_teacher
+from molmv.quarantine import Quarantine
+from molmv.rows import Rows
+from molmv.supervising import Embedded, Limits, supervised, take
 from molmv.table import Chunk, Table
 from molmv.teacher import Teacher
 
@@ -36,7 +35,7 @@ RECORDED = (
     "tokenizers",
 )
 
-Embedded = tuple[np.ndarray, np.ndarray, list[str], list[str]]
+EmbedPieces = Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, Embedded]]]
 
 
 def embed_corpus(
@@ -45,6 +44,7 @@ def embed_corpus(
     path: Path,
     workers: int = 1,
     progress: Callable[[int, float | None], None] = lambda rows, fraction: None,
+    limits: Limits | None = None,
 ) -> int:
     """Embed a corpus with one teacher into the store ``path``, continuing an earlier run.
 
@@ -52,9 +52,11 @@ def embed_corpus(
         name: see :func:`molmv.models.load_teacher`.
         corpus: the inputs, from :func:`molmv.table.open_table`.
         path: folder of the store.
-        workers: processes; 1 embeds in this one.
+        workers: processes.
         progress: called with the rows done and the fraction of the corpus done (None: unknown), before every part and
             after every :data:`PIECE` rows.
+        limits: what one molecule may cost, see :mod:`molmv.supervising`; rows that cost more are listed in
+            ``STORE.quarantine.csv``. None and one worker: no limit, embedded in this process.
 
     Returns:
         The number of rows in the store.
@@ -62,34 +64,59 @@ def embed_corpus(
     Raises:
         InputError: the corpus is a stream, so that a second run could not tell whether it is the same.
         StoreError: the folder holds another teacher's store, or that of another corpus.
-        TeacherError: the teacher broke its contract, or a worker died.
+        OutputError: another run writes it.
+        TeacherError: the teacher broke its contract, or fails on everything.
     """
     digest = corpus.digest()
     if digest is None:
         raise InputError("A store needs a corpus in a file, not a stream.", "Write it to a file first.")
-    teacher = load_teacher(name)
-    writer = StoreWriter(path, _header(teacher, digest))
-    if writer.complete:
-        progress(writer.rows, 1.0)
-        return writer.rows
-    with _embedder(name, teacher, workers) as embed:
+    with (
+        _embedder(name, workers, limits) as (header, embed),
+        open_store_writer(path, replace(header, corpus=digest)) as writer,
+    ):
+        if writer.complete:
+            progress(writer.rows, 1.0)
+            return writer.rows
+        quarantine = Quarantine(path, writer.rows)
         for chunk in corpus.chunks(CHUNK, skip_rows=writer.rows):
-            writer.append(*_joined(_reported(embed(chunk), chunk, corpus.fraction, progress)))
-    writer.finish()
-    return writer.rows
+            rows, values, keys = _joined(_reported(embed(_pieces(chunk)), chunk, corpus.fraction, progress))
+            quarantine.add(chunk, rows)
+            writer.append(values, keys, rows.status, rows.reason)
+        writer.finish()
+        return writer.rows
 
 
-def _header(teacher: Teacher, corpus: str) -> Header:
-    card: TeacherCard = teacher.card
-    return Header(
-        teacher=card.name,
-        digest=teacher.digest,
-        dim=teacher.dim,
-        likelihood=card.likelihood,
-        encoding=card.store_encoding,
-        corpus=corpus,
-        provenance={**teacher.provenance, "versions": _versions()},
-    )
+class CorpusEmbedder:
+    """A teacher, with what a store keeps of it.
+
+    Attributes:
+        said: header of the store, with no corpus yet.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        card: TeacherCard = teacher.card
+        self.teacher = teacher
+        self.said = Header(
+            teacher=card.name,
+            digest=teacher.digest,
+            dim=teacher.dim,
+            likelihood=card.likelihood,
+            encoding=card.store_encoding,
+            corpus="",
+            provenance={**teacher.provenance, "versions": _versions()},
+        )
+
+    def __call__(self, chunk: Chunk) -> Embedded:
+        """Status, vector and key of each row."""
+        rows = self.teacher.screen(chunk.values, chunk.problems)
+        return rows, *self.teacher.embed_with_keys(rows)
+
+
+def load(name: str) -> CorpusEmbedder:
+    """A teacher by its name, warm: what it imports when first used is there."""
+    work = CorpusEmbedder(load_teacher(name))
+    work(Chunk(0, [None], None, {}))
+    return work
 
 
 def _versions() -> dict[str, str]:
@@ -101,31 +128,23 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _embedder(name: str, teacher: Teacher, workers: int) -> Iterator[Callable[[Chunk], Iterable[Embedded]]]:
-    """A function from a chunk to its pieces, embedded here or by several processes: the same pieces either way."""
-    if workers <= 1:
-        yield lambda chunk: map(partial(_embed, teacher), *_pieces(chunk))
+def _embedder(name: str, workers: int, limits: Limits | None) -> Iterator[tuple[Header, EmbedPieces]]:
+    """A function that embeds pieces, here or in watched processes: the same pieces either way."""
+    if workers <= 1 and limits is None:
+        work = CorpusEmbedder(load_teacher(name))
+        yield work.said, lambda pieces: ((piece, work(piece)) for piece in pieces)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(name,)) as pool:
-        try:
-            yield lambda chunk: pool.map(_work, *_pieces(chunk))
-        except BrokenProcessPool as error:
-            raise TeacherError(
-                f"A worker of teacher {name!r} died.",
-                "It may have run out of memory: use fewer workers, then run again.",
-            ) from error
+    with supervised(load, (name,), workers, limits or Limits()) as pool:
+        yield pool.said, pool.embed
 
 
-def _pieces(chunk: Chunk) -> tuple[list[list[str | None]], list[dict[int, str]]]:
-    """Values and problems of a chunk, :data:`PIECE` rows at a time."""
-    starts = range(0, len(chunk), PIECE)
-    pieces = [chunk.values[start : start + PIECE] for start in starts]
-    problems = [{i - s: why for i, why in chunk.problems.items() if s <= i < s + PIECE} for s in starts]
-    return pieces, problems
+def _pieces(chunk: Chunk) -> Iterator[Chunk]:
+    """A chunk, :data:`PIECE` rows at a time."""
+    return (take(chunk, range(start, min(start + PIECE, len(chunk)))) for start in range(0, len(chunk), PIECE))
 
 
 def _reported(
-    pieces: Iterable[Embedded],
+    pieces: Iterable[tuple[Chunk, Embedded]],
     chunk: Chunk,
     read: float | None,
     progress: Callable[[int, float | None], None],
@@ -133,32 +152,13 @@ def _reported(
     """Passes the pieces on. ``read`` is the fraction of the corpus up to the end of the chunk."""
     done, end = chunk.start, chunk.start + len(chunk)
     progress(done, read and read * done / end)
-    for piece in pieces:
-        yield piece
-        done += len(piece[2])
+    for piece, embedded in pieces:
+        yield embedded
+        done += len(piece)
         progress(done, read and read * done / end)
 
 
 def _joined(pieces: Iterable[Embedded]) -> Embedded:
     parts = list(pieces)
-    values, keys = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-    status, reason = ([text for part in parts for text in part[k]] for k in (2, 3))
-    return values, keys, status, reason
-
-
-def _embed(teacher: Teacher, values: Sequence[str | None], problems: dict[int, str]) -> Embedded:
-    rows = teacher.screen(values, problems)
-    vectors, keys = teacher.embed_with_keys(rows)
-    return vectors, keys, rows.status, rows.reason
-
-
-_worker: list[Teacher] = []
-
-
-def _start(name: str) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"  # the processes are the parallelism
-    _worker[:] = [load_teacher(name)]
-
-
-def _work(values: Sequence[str | None], problems: dict[int, str]) -> Embedded:
-    return _embed(_worker[0], values, problems)
+    values, keys = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+    return Rows.joined([part[0] for part in parts]), values, keys

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from jaxtyping import Bool, Float32, Int, UInt64
 from molmv.atomic import replacing
 from molmv.errors import OutputError, StoreError
 from molmv.hashing import sha256
+from molmv.locking import LOCK, locked
 from molmv.rows import VALID
 
 FORMAT = 1
@@ -171,6 +173,22 @@ class StoreWriter:
         manifest = {"format": FORMAT, **self.header.__dict__, "complete": self.complete, "parts": self.parts}
         manifest["sha256"] = _digest(manifest)
         _write(self.path / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+@contextmanager
+def open_store_writer(path: Path, header: Header) -> Iterator[StoreWriter]:
+    """A :class:`StoreWriter`, locked against a second one.
+
+    Raises:
+        OutputError: another run writes the store, or the folder cannot be made.
+        StoreError: see :class:`StoreWriter`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {path}: {error.strerror}.", "Name another one.") from error
+    with locked(path / LOCK, path):
+        yield StoreWriter(path, header)
 
 
 class EmbeddingStore:

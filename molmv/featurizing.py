@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
 import molmv
 from molmv import formats
 from molmv.atomic import check_writable, replacing
-from molmv.embed_chunks import EmbedChunks, embed_chunk, here, in_processes
+from molmv.embed_chunks import EmbedChunks, Facts, embed_chunk, here, in_processes, row_uncertainty
 from molmv.embedder import Embedder
 from molmv.errors import InputError, OutputError, RefusedRowsError
 from molmv.formats import CHUNK_ROWS
 from molmv.modality import Modality, of, read_by
 from molmv.parts import Parts, differences, open_parts
+from molmv.quarantine import Quarantine
 from molmv.results import EmbeddingResult
 from molmv.rows import OK, Rows
+from molmv.supervising import Limits
 from molmv.table import Chunk, Table, open_table
 from molmv.textfile import STDIN
 
@@ -75,7 +76,7 @@ def featurize(
         chunks = (Chunk(start, values[start : start + CHUNK_ROWS], None, {}) for start in starts)
         name, digest = None, None
     embedder = _load(model, device, batch_size)
-    unsure = [_uncertainty(embedder, np.empty((0, embedder.dim), np.float32))] if uncertainty else []
+    unsure = [row_uncertainty(embedder, np.empty((0, embedder.dim), np.float32))] if uncertainty else []
     result = EmbeddingResult(
         X=np.empty((0, embedder.dim), dtype=np.float32),
         inputs=[],
@@ -91,7 +92,7 @@ def featurize(
         rows, X = embed_chunk(embedder, chunk)
         vectors.append(X)
         if uncertainty:
-            unsure.append(_uncertainty(embedder, X))
+            unsure.append(row_uncertainty(embedder, X))
         result.inputs += [value if isinstance(value, str) else None for value in chunk.values]
         result.status += rows.status
         result.reason += rows.reason
@@ -166,6 +167,7 @@ def featurize_file(
     uncertainty: bool = False,
     dtype: str = "float32",
     workers: int = 1,
+    limits: Limits | None = None,
     progress: Callable[[int, float | None], None] | None = None,
 ) -> Summary:
     """Embed a file of molecules, texts, … into a file of embeddings, chunk by chunk; memory does not grow with it.
@@ -188,8 +190,11 @@ def featurize_file(
         batch_size: as in :func:`featurize`.
         uncertainty: as in :func:`featurize`: a column more.
         dtype: of the embeddings in the file, ``float32`` or ``float16``: half the size, three digits.
-        workers: processes of one thread each, for a model given by name; 1 embeds in this process. A script that asks
-            for more keeps its own work under ``if __name__ == "__main__"``.
+        workers: processes of one thread each, for a model given by name. A script that asks for more than one keeps its
+            own work under ``if __name__ == "__main__"``.
+        limits: what one molecule may cost. A row that stalls or kills its process is refused with the status
+            ``timeout`` or ``crashed``, and listed in ``OUT.quarantine.csv``. None and one worker: no limit, embedded in
+            this process. A script keeps its work under ``if __name__ == "__main__"``, as for workers.
         progress: called with the rows done and the fraction of the file read (None: unknown), first when the model is
             loaded, then after each chunk.
 
@@ -207,37 +212,35 @@ def featurize_file(
     digest = table.digest()
     if resume and digest is None:
         raise InputError(f"A run that reads {table.name} cannot be resumed.", "Save it to a file first.")
-    embedder = _load(model, device, batch_size)
     columns: dict[str, Any] = {"column": table.column, "id_column": table.id_column}
     if dtype != "float32":
         columns["dtype"] = dtype
     shape: dict[str, Any] = {"uncertainty": uncertainty, "dtype": dtype, "input_column": reads.columns[0]}
-    formats.schema(embedder.dim, table.id_column, {}, **shape)  # refused now, not after hours of work
+    formats.schema(1, table.id_column, {}, **shape)  # refused now, not after hours of work
     if uncertainty:
-        _uncertainty(embedder, np.empty((0, embedder.dim), np.float32))
         columns["uncertainty"] = True
-    job = _job(embedder, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
-    start = time.perf_counter()
-    with open_parts(out, job, resume, overwrite) as parts:
-        if out.exists() and not overwrite:
-            if not resume:
-                check_writable(out, overwrite)  # it has appeared meanwhile
-            if not len(parts):
-                return Summary(_finished(out, job), 0, time.perf_counter() - start, out, reads.name)
-        before = parts.rows
-        try:
-            with _embedding(embedder, model, device, batch_size, workers) as embed:
-                _embed_chunks(table, embedder, embed, parts, chunk_size, strict, progress)
-        except BaseException:
-            if digest is None:
-                parts.clear()  # nobody can go on with them
-            raise
-        counts = dict(sorted(parts.counts.items(), key=lambda item: (item[0] != OK, -item[1], item[0])))
-        final = formats.schema(embedder.dim, table.id_column, {**job, "status": counts}, **shape)
-        with replacing(out) as temporary:
-            formats.write(temporary, final, parts.tables, out.suffix)
-        computed = parts.rows - before
-        parts.clear()
+    with _embedding(model, device, batch_size, workers, limits, uncertainty) as embed:
+        job = _job(embed.facts, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
+        start = time.perf_counter()
+        with open_parts(out, job, resume, overwrite) as parts:
+            if out.exists() and not overwrite:
+                if not resume:
+                    check_writable(out, overwrite)  # it has appeared meanwhile
+                if not len(parts):
+                    return Summary(_finished(out, job), 0, time.perf_counter() - start, out, reads.name)
+            before = parts.rows
+            try:
+                _embed_chunks(table, embed, parts, out, shape, chunk_size, strict, progress)
+            except BaseException:
+                if digest is None:
+                    parts.clear()  # nobody can go on with them
+                raise
+            counts = dict(sorted(parts.counts.items(), key=lambda item: (item[0] != OK, -item[1], item[0])))
+            final = formats.schema(embed.facts.dim, table.id_column, {**job, "status": counts}, **shape)
+            with replacing(out) as temporary:
+                formats.write(temporary, final, parts.tables, out.suffix)
+            computed = parts.rows - before
+            parts.clear()
     return Summary(counts, computed, time.perf_counter() - start, out, reads.name)
 
 
@@ -254,37 +257,38 @@ def _check_output(path: str | Path, out: Path, chunk_size: int, resume: bool, ov
 
 @contextmanager
 def _embedding(
-    embedder: Embedder, model: str | Embedder, device: str, batch_size: int | None, workers: int
+    model: str | Embedder, device: str, batch_size: int | None, workers: int, limits: Limits | None, uncertainty: bool
 ) -> Iterator[EmbedChunks]:
-    if workers == 1:
-        yield here(embedder)
+    if workers == 1 and limits is None:
+        yield here(_load(model, device, batch_size), uncertainty)
         return
     if not isinstance(model, str | Path):
-        raise InputError("A model that is already loaded stays in its process.", "Give its name, or workers=1.")
-    with in_processes(str(model), device, batch_size, workers) as embed:
+        raise InputError(
+            "A model that is already loaded stays in its process.", "Give its name, or no workers or limits."
+        )
+    with in_processes(str(model), device, batch_size, workers, limits, uncertainty) as embed:
         yield embed
 
 
 def _embed_chunks(
     table: Table,
-    embedder: Embedder,
     embed: EmbedChunks,
     parts: Parts,
+    out: Path,
+    shape: dict[str, Any],
     chunk_size: int,
     strict: bool,
     progress: Callable[[int, float | None], None] | None,
 ) -> None:
-    uncertainty = "uncertainty" in parts.job["options"]
-    dtype = parts.job["options"].get("dtype", "float32")
-    input_column = read_by(embedder).columns[0]
-    schema = formats.schema(embedder.dim, table.id_column, parts.job, uncertainty, dtype, input_column)
+    schema = formats.schema(embed.facts.dim, table.id_column, parts.job, **shape)
+    quarantine = Quarantine(out, parts.rows)
     if progress:
         progress(parts.rows, table.fraction)
-    for chunk, rows, X in embed(table.chunks(chunk_size, skip_rows=parts.rows)):
+    for chunk, rows, X, unsure in embed(table.chunks(chunk_size, skip_rows=parts.rows)):
         if strict and not rows.valid.all():
             parts.clear()
             raise _refused(chunk, rows)
-        unsure = _uncertainty(embedder, X) if uncertainty else None
+        quarantine.add(chunk, rows)
         parts.add(formats.to_table(schema, chunk.start, chunk.values, chunk.ids, rows, X, unsure))
         if progress:
             progress(parts.rows, table.fraction)
@@ -336,7 +340,7 @@ def _load(model: str | Embedder, device: str, batch_size: int | None) -> Embedde
     return model
 
 
-def _job(embedder: Embedder, digest: str | None, options: dict[str, Any]) -> dict[str, Any]:
+def _job(embedder: Embedder | Facts, digest: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """What decides the output: compared on resuming, kept in the file's metadata."""
     return {
         "molmv": molmv.__version__,
@@ -348,16 +352,3 @@ def _job(embedder: Embedder, digest: str | None, options: dict[str, Any]) -> dic
         "options": options,
         "provenance": embedder.provenance,
     }
-
-
-def _uncertainty(embedder: Embedder, X: Float32[np.ndarray, "n dim"]) -> Float32[np.ndarray, " n"]:
-    """Uncertainty of each row from its embedding; NaN where refused.
-
-    Raises:
-        InputError: the model is no student.
-        CheckpointError, ConfigError: it has no heads, or none that predicts a variance.
-    """
-    if not hasattr(embedder, "uncertainty"):
-        raise InputError(f"{embedder.name} knows no uncertainty.", "Give the folder of a distilled student's run.")
-    values: np.ndarray = embedder.uncertainty(X)
-    return values

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from molmv import molecules
+from molmv import heartbeat, molecules
 from molmv.errors import CheckpointError, InputError, MissingExtraError
 from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, featurise_rdkit
 from molmv.hashing import sha256
@@ -100,6 +100,7 @@ class OnnxStudent:
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             out[batch] = self._session.run([OUTPUT], feeds(graphs.batch(batch)))[0]
+            heartbeat.beat()
         return out
 
 

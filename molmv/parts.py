@@ -11,15 +11,14 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
 
 from molmv.atomic import replacing
 from molmv.errors import OutputError
 from molmv.hashing import sha256
+from molmv.locking import LOCK, locked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,28 +129,28 @@ def open_parts(out: Path, job: dict[str, Any], resume: bool, overwrite: bool) ->
     folder = parts_folder(out)
     try:
         folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise OutputError(f"Another run is writing {out}.", "Wait for it, or choose another name.") from None
     except OSError as error:
         raise OutputError(f"Cannot write {folder}: {error.strerror}.", "Check the folder and its rights.") from error
-    parts = Parts(folder, json.loads(json.dumps(job)))
     try:
-        if resume:
-            parts.resume()
-        elif overwrite:
-            parts.clear()
-        elif parts._manifest.exists():
-            raise OutputError(
-                f"{folder} holds the finished chunks of an interrupted run.",
-                "Go on with --resume, or start over with --overwrite.",
-            )
-        yield parts
+        with locked(folder / LOCK, out):
+            parts = Parts(folder, json.loads(json.dumps(job)))
+            try:
+                if resume:
+                    parts.resume()
+                elif overwrite:
+                    parts.clear()
+                elif parts._manifest.exists():
+                    raise OutputError(
+                        f"{folder} holds the finished chunks of an interrupted run.",
+                        "Go on with --resume, or start over with --overwrite.",
+                    )
+                yield parts
+            finally:
+                if not parts._manifest.exists():
+                    shutil.rmtree(folder, ignore_errors=True)
     finally:
-        if not parts._manifest.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        with suppress(OSError):  # not empty, or gone
+            folder.rmdir()
 
 
 def differences(old: Any, new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -16,7 +16,10 @@ INVALID = "invalid"
 TOO_LARGE = "too_large"
 ERROR = "error"
 TRUNCATED = "truncated"
-STATUSES = (OK, EMPTY, INVALID, TOO_LARGE, ERROR, TRUNCATED)
+TIMEOUT = "timeout"
+CRASHED = "crashed"
+STATUSES = (OK, EMPTY, INVALID, TOO_LARGE, ERROR, TRUNCATED, TIMEOUT, CRASHED)
+QUARANTINED = (TIMEOUT, CRASHED)  # these rows stalled or killed the process that embedded them
 VALID = (OK, TRUNCATED)  # these rows have a vector; that of a truncated one was made from a part of the input
 
 
@@ -37,6 +40,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """The rows of all parts, one after the other."""
+        return cls(*([text for part in parts for text in getattr(part, name)] for name in cls.__dataclass_fields__))
 
     def refuse(self, row: int, status: str, reason: str) -> None:
         """Mark a row as refused, keeping its place."""

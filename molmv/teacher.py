@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float32
 
-from molmv import modality
+from molmv import heartbeat, modality
 from molmv.cards import Provenance, TeacherCard
 from molmv.errors import MolmvError, TeacherError
 from molmv.rows import ERROR, TRUNCATED, Rows, row_keys
@@ -144,6 +144,7 @@ class Teacher:
             values = np.asarray(self.adapter.embed_batch(inputs), dtype=np.float32)
             remark = getattr(self.adapter, "remarks", None)
             remarks = {k: f"{self.name}: {why}" for k, why in remark(inputs).items()} if remark else {}
+        heartbeat.beat()
         if values.shape != (len(inputs), self.dim):
             raise TeacherError(
                 f"Teacher {self.name!r} was given {len(inputs)} {self.modality}s and returned an array of shape "

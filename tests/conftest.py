@@ -26,6 +26,7 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOLMV_HOME", str(tmp_path_factory.mktemp("molmv_home")))
         patch.setenv("MOLMV_MIRROR", str(SHARED_DATA))
+        patch.setenv("MOLMV_TIMEOUT", "0")  # a watched process would not know what a test patches in this one
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlruns.db")
         yield
 

@@ -1,6 +1,5 @@
-"""Several processes write the file that one writes, and say so when one of them dies."""
+"""Several processes write the file that one writes."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,11 @@ import pytest
 import torch
 from fake_embedder import FakeEmbedder
 
-from molmv.embed_chunks import in_processes
-from molmv.errors import InputError, TeacherError
+from molmv.errors import InputError
 from molmv.featurizing import featurize_file
 from molmv.results import load_embeddings
 from molmv.student.checkpoint import Checkpoint, save_checkpoint
 from molmv.student.gine import make_encoder
-from molmv.table import Chunk
 
 SIZES = {"layers": 1, "width": 8, "embedding": 6}
 
@@ -51,18 +48,6 @@ def test_several_processes_write_what_one_writes(student: str, table: Path, tmp_
         second.reason,
     )
     np.testing.assert_allclose(first.X, second.X, rtol=0, atol=1e-6)
-
-
-class Deadly(Chunk):
-    """Whoever unpacks it dies."""
-
-    def __reduce__(self) -> tuple:
-        return os._exit, (1,)
-
-
-def test_a_dead_process_is_named(student: str):
-    with pytest.raises(TeacherError, match=r"tiny.*died"), in_processes(student, "cpu", None, 1) as embed:
-        list(embed([Deadly(0, ["C"], None, {})]))
 
 
 def test_a_loaded_model_stays_where_it_is(table: Path, tmp_path: Path):

@@ -1,6 +1,5 @@
 """A corpus goes into a store: the same bytes whatever the workers and however often it was interrupted."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from molmv.adapters import FAMILIES
 from molmv.cards import TeacherCard
 from molmv.embed_corpus import embed_corpus
 from molmv.embeddings import EmbeddingStore
-from molmv.errors import InputError, StoreError, TeacherError
+from molmv.errors import InputError, StoreError
 from molmv.models import load_teacher
 from molmv.rows import EMPTY, INVALID, OK
 from molmv.table import open_table
@@ -161,14 +160,3 @@ def test_numbers_that_the_encoding_cannot_hold_are_refused(corpus: Path, tmp_pat
     Path(toy).write_text(CARD.replace("gaussian", "bernoulli").replace("float32", "bits"))
     with pytest.raises(StoreError, match="'toy': Expected bits"):
         embed_corpus(toy, open_table(corpus), tmp_path / "store")
-
-
-def die(values: Sequence[str | None], problems: dict[int, str]) -> None:
-    """A worker that the system kills."""
-    os._exit(9)
-
-
-def test_a_dead_worker_is_told(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "_work", die)
-    with pytest.raises(TeacherError, match="'rdkit-descriptors' died"):
-        embed_corpus("rdkit-descriptors", open_table(corpus), tmp_path / "store", workers=2)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from molmv.cli import terminal
+from molmv.cli.limits import TIMEOUT, MemoryLimit, Timeout, limits
 
 
 def featurize(
@@ -33,6 +34,8 @@ def featurize(
         typer.Option("--uncertainty", help="A column more: what a student with heads expects not to know."),
     ] = False,
     workers: Annotated[int, typer.Option("-j", "--workers", min=1, help="Processes, one a core.")] = 1,
+    timeout: Timeout = TIMEOUT,
+    memory_limit: MemoryLimit = None,
     dtype: Annotated[
         str, typer.Option("--dtype", help="float32, or float16: half the size, three digits.")
     ] = "float32",
@@ -44,7 +47,8 @@ def featurize(
 ) -> None:
     """Embed a file of molecules or of what else the model reads, one row of output for each row of input.
 
-    A row that cannot be embedded keeps its place, with a status, a reason and NaN.
+    A row that cannot be embedded keeps its place, with a status, a reason and NaN; so does one that stalls or kills the
+    process that embeds it, and OUT.quarantine.csv lists it.
 
     **Examples**
 
@@ -78,6 +82,7 @@ def featurize(
                 uncertainty=uncertainty,
                 dtype=dtype,
                 workers=workers,
+                limits=limits(timeout, memory_limit),
                 progress=progress,
             )
     except KeyboardInterrupt as interrupt:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molmv.cli import teachers_check, teachers_rank, terminal
+from molmv.cli.limits import TIMEOUT, MemoryLimit, Timeout, limits
 
 if TYPE_CHECKING:
     from molmv.availability import Availability
     from molmv.cards import TeacherCard
+    from molmv.supervising import Limits
 
 app = typer.Typer(no_args_is_help=True, help="Teachers: list and check them, show their cards, embed a corpus.")
 app.command("check")(teachers_check.check)
@@ -85,6 +87,8 @@ def embed(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the stores; one folder each inside.")],
     workers: Annotated[int, typer.Option("-w", "--workers", min=1, help="Processes.")] = 1,
     column: Annotated[str | None, typer.Option(*terminal.COLUMN)] = None,
+    timeout: Timeout = TIMEOUT,
+    memory_limit: MemoryLimit = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Embed a corpus with one or more teachers, into a store each.
@@ -114,7 +118,7 @@ def embed(
     failed = False
     for name, folder in folders.items():
         try:
-            _embed(name, file, folder, workers, column, quiet)
+            _embed(name, file, folder, workers, limits(timeout, memory_limit), column, quiet)
         except MolmvError as problem:
             if len(folders) == 1:
                 raise
@@ -126,7 +130,9 @@ def embed(
         raise typer.Exit(1)
 
 
-def _embed(name: str, file: str, path: Path, workers: int, column: str | None, quiet: bool) -> None:
+def _embed(
+    name: str, file: str, path: Path, workers: int, limits: Limits | None, column: str | None, quiet: bool
+) -> None:
     from molmv.cards import load_card
     from molmv.embed_corpus import embed_corpus
     from molmv.modality import of
@@ -134,7 +140,7 @@ def _embed(name: str, file: str, path: Path, workers: int, column: str | None, q
 
     table = open_table(file, column, modality=of(load_card(name).modality))
     with terminal.progress(f"embedding with {name}", quiet) as progress:
-        embed_corpus(name, table, path, workers, progress)
+        embed_corpus(name, table, path, workers, progress, limits)
 
 
 def _summary(folder: Path) -> str:

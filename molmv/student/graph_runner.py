@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float32
 
+from molmv import heartbeat
 from molmv.device import one_thread, pick_device
 from molmv.graphs import Graphs, featurise
 from molmv.rows import Rows
@@ -49,6 +50,7 @@ class GraphRunner:
         with one_thread():
             for start, stop in self._batches(graphs):
                 out[start:stop] = self._fast(graphs, start, stop).cpu().numpy()
+                heartbeat.beat()
         out[graphs.sizes == 0] = np.nan
         return out
 

@@ -36,12 +36,14 @@ def molmv_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Molmv:
 
 SLOW = f"""
 import os, sys, time
+from pathlib import Path
 sys.path[:0] = {[str(Path(__file__).parent.parent), str(Path(molmv.__file__).parent.parent)]!r}
 import molmv.models
 from fake_embedder import FakeEmbedder
 
 class Slow(FakeEmbedder):
     def embed(self, rows):
+        Path("embedding").touch()
         time.sleep(float(os.environ.get("SECONDS_A_CHUNK", 0.3)))
         return super().embed(rows)
 

@@ -171,7 +171,7 @@ def test_killed_and_resumed(start_molmv, molmv_cli, table: Path, tmp_path: Path,
     summary = featurize_file(table, out, FakeEmbedder(), chunk_size=10, resume=True)
     assert 0 < summary.computed <= 80
     assert out.read_bytes() == whole.read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", out.name, whole.name}
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "embedding", out.name, whole.name}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT for another process")
@@ -193,10 +193,10 @@ def test_ctrl_c(start_molmv, table: Path, tmp_path: Path):
 def test_ctrl_c_before_the_first_chunk(start_molmv, tmp_path: Path):
     (tmp_path / "in.csv").write_text("smiles\nCCO\n")
     process = start_molmv("featurize", "in.csv", "-o", "out.parquet", seconds=100)
-    while not (tmp_path / "out.parquet.parts").exists():
+    while not (tmp_path / "embedding").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert (process.returncode, stderr) == (130, "interrupted; nothing was written\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "embedding"}
