@@ -50,7 +50,7 @@ def embed(model: str, sets: dict[str, list[str]], cache: Path) -> tuple[dict[str
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, embedder.embed(embedder.screen(smiles)))
-        vectors[name] = np.load(path)
+        vectors[name] = np.load(path, allow_pickle=False)
     return vectors, discrete
 
 

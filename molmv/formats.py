@@ -19,7 +19,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Float32
 
+from molmv.documents import parse_json
 from molmv.errors import InputError, OutputError
+from molmv.npz import Npz
 from molmv.rows import VALID, Rows
 
 if TYPE_CHECKING:
@@ -237,10 +239,10 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
     try:
         if path.suffix == ".parquet":
-            return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+            return parse_json((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
         if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("molmv.json"))
-    except (pa.ArrowException, OSError, ValueError, KeyError, zipfile.BadZipFile):
+            with Npz(path) as archive:
+                return parse_json(archive.text("molmv.json"))
+    except (pa.ArrowException, OSError, ValueError):
         pass
     return {}

@@ -16,7 +16,6 @@ Its output ``embeddings`` is (molecules, dim), float32. Its metadata, under the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from molmv import heartbeat, molecules
+from molmv.documents import parse_json
 from molmv.errors import CheckpointError, InputError, MissingExtraError
 from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, featurise_rdkit
 from molmv.hashing import sha256
@@ -76,11 +76,19 @@ class OnnxStudent:
         except Exception as error:  # onnxruntime's own kinds share no base
             why = " ".join(str(error).split())[:200]
             raise CheckpointError(f"{path} cannot be opened as an ONNX model: {why}", "Export it again.") from error
-        self.metadata: dict[str, Any] = json.loads(found)
-        if self.metadata.get("format") != FORMAT or self.metadata.get("fields") != FIELDS:
-            raise CheckpointError(f"{path} is not an export of this version of molmv.", "Write it with molmv export.")
-        self.name, self.dim = str(self.metadata["name"]), int(self.metadata["dim"])
-        self.digest, self.provenance = sha256(Path(path)), dict(self.metadata["provenance"])
+        try:
+            self.metadata: dict[str, Any] = parse_json(found)
+            if self.metadata.get("format") != FORMAT or self.metadata.get("fields") != FIELDS:
+                raise ValueError("another format")
+            self.name, self.dim = str(self.metadata["name"]), int(self.metadata["dim"])
+            self.digest, self.provenance = sha256(Path(path)), dict(self.metadata["provenance"])
+            inputs = {one.name for one in self._session.get_inputs()}
+            if inputs != set(INPUTS) or not 0 < self.dim == self._session.get_outputs()[0].shape[-1]:
+                raise ValueError("other inputs or outputs")
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise CheckpointError(
+                f"{path} is not an export of this version of molmv.", "Write it with molmv export."
+            ) from error
         self.batch_size = batch_size or DEFAULT_BATCH
 
     def __call__(self, smiles: Sequence[Any]) -> Float32[np.ndarray, "n dim"]:
@@ -99,9 +107,19 @@ class OnnxStudent:
         order = order[graphs.sizes[order] > 0]
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
-            out[batch] = self._session.run([OUTPUT], feeds(graphs.batch(batch)))[0]
+            out[batch] = self._run(feeds(graphs.batch(batch)))
             heartbeat.beat()
         return out
+
+    def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        try:
+            found: np.ndarray = self._session.run([OUTPUT], inputs)[0]
+        except Exception as error:  # onnxruntime's own kinds share no base
+            why = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"The ONNX model {self.name!r} fails: {why}", "Export it again.") from error
+        if found.shape != (len(inputs["sizes"]), self.dim):
+            raise CheckpointError(f"The ONNX model {self.name!r} gave an array of shape {found.shape}.")
+        return found
 
 
 def feeds(batch: GraphBatch) -> dict[str, np.ndarray]:

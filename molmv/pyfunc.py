@@ -60,7 +60,8 @@ def load_model(uri: str | Path) -> student_model.PyFuncModel:
         uri: ``models:/…``, ``runs:/…/student``, or the folder of a saved model.
 
     Raises:
-        InputError: MLflow has no such model.
+        InputError: MLflow has no such model, or it is not a student that molmv saved.
+        CheckpointError: the student in it is damaged.
         MissingExtraError: MLflow is not installed.
     """
     return student_model.load_model(str(uri))

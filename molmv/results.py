@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,9 @@ from jaxtyping import Bool, Float32, Int64
 
 from molmv import formats
 from molmv.atomic import replacing
+from molmv.documents import parse_json
 from molmv.errors import InputError
+from molmv.npz import Npz, check_unpacked
 from molmv.rows import STATUSES, VALID, Rows
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ def load_embeddings(path: str | Path) -> EmbeddingResult:
     try:
         X, table, provenance = readers[path.suffix](path)
         _check(X, table)
-    except (_NotOursError, pa.ArrowException, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into memory.", "Read it in pieces, with pyarrow.") from error
+    except (_NotOursError, pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(f"{path} is damaged or not a file of embeddings: {error}", "Write it again.") from error
     unsure = None
     if formats.UNCERTAINTY in table.column_names:
@@ -172,6 +174,7 @@ def _read_parquet(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
         kind: Any = schema.field("embedding").type if "embedding" in schema.names else pa.null()
         if not pa.types.is_fixed_size_list(kind) or str(kind.value_type) not in ("float", "halffloat"):
             raise _NotOursError("it has no column 'embedding' of float32 or float16 lists.")
+        check_unpacked(str(path), file.metadata.num_rows * kind.list_size * 4, path.stat().st_size)
         X = np.empty((file.metadata.num_rows, kind.list_size), dtype=np.float32)
         start = 0
         for batch in file.iter_batches(formats.CHUNK_ROWS, columns=["embedding"]):
@@ -179,7 +182,7 @@ def _read_parquet(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
             X[start : start + len(part)] = part
             start += len(part)
         table = file.read(columns=[name for name in schema.names if name != "embedding"])
-        return X, table, json.loads((schema.metadata or {}).get(formats.METADATA_KEY, b"{}"))
+        return X, table, parse_json((schema.metadata or {}).get(formats.METADATA_KEY, b"{}"))
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
@@ -191,12 +194,13 @@ def _read_csv(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, pa.Table, dict[str, Any]]:
-    with np.load(path) as file:
-        return (
-            file["X"].astype(np.float32, copy=False) if file["X"].dtype == np.float16 else file["X"],
-            _parse_csv(file["rows.csv"]),
-            json.loads(file["molmv.json"]),
-        )
+    with Npz(path) as file:
+        X = file.array("X")
+        if X.ndim != 2 or X.dtype.kind != "f":
+            raise _NotOursError(f"X is an array of shape {X.shape} of {X.dtype}.")
+        with file.stream("rows.csv") as rows:
+            table = _parse_csv(rows.read())
+        return X.astype(np.float32, copy=False), table, parse_json(file.text("molmv.json"))
 
 
 def _parse_csv(data: bytes) -> pa.Table:

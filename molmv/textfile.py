@@ -8,10 +8,12 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from molmv.errors import InputError
+from molmv.npz import check_unpacked
 
 STDIN = "-"
 _BOMS = {
@@ -21,6 +23,8 @@ _BOMS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+# Longer than any record; a file without line ends is not read into memory as one line.
+MAX_LINE = 1 << 26
 _FORMATS = "Give csv, tsv, smi (maybe gzipped) or parquet."
 
 
@@ -56,6 +60,7 @@ class TextFile:
         except OSError as error:
             raise InputError(f"Cannot read {self.name}: {error.strerror}.", "Check the path and its rights.") from error
         self._raw = self._bytes = raw
+        self._zipped = self.regular and raw.peek(2)[:2] == b"\x1f\x8b"
         if raw.peek(2)[:2] == b"\x1f\x8b":
             self._bytes = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)))
         try:
@@ -86,11 +91,17 @@ class TextFile:
         if b"\0" in self.head and not encoding.startswith(("utf-16", "utf-32")):
             raise InputError(f"{self.name} is not text but a binary file.", _FORMATS)
         text = io.TextIOWrapper(self._bytes, encoding=encoding, errors=self._errors(encoding), newline="")
-        number = 0
+        number = unpacked = 0
+        packed = self._size if self._zipped else sys.maxsize
         try:
-            for number, line in enumerate(text, 1):
+            for number, line in enumerate(iter(partial(text.readline, MAX_LINE), ""), 1):
                 if "\0" in line:
                     raise InputError(f"{self.name} is not text: line {number} holds a NUL byte.", _FORMATS)
+                if len(line) == MAX_LINE:
+                    raise InputError(f"{self.name}: line {number} has over {MAX_LINE:,} characters.", _FORMATS)
+                unpacked += len(line)
+                if unpacked > packed:
+                    check_unpacked(self.name, unpacked, packed)
                 yield line
         except UnicodeDecodeError as error:
             # The lines before the block with the fault have all been yielded; those inside it have not.

@@ -6,20 +6,18 @@ Nothing is unpickled, and no header is believed before the bytes that it promise
 
 from __future__ import annotations
 
-import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Shaped
 
 from molmv.errors import InputError
 from molmv.modality import of
+from molmv.npz import Npz, check_unpacked, map_numbers, npy_header
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 # What `molmv featurize` writes: a column of lists, or one column a number; and the array of an npz.
 VECTOR_COLUMNS = ("embedding", "e[0-9]*")
 VECTOR_ARRAY = "X"
-_MAX_DEFLATE = 1032  # bytes that a byte of a deflated file can stand for, at most
 _ROWS = 8192
 _BLOCK = 1 << 24  # bytes of a csv read at a time; a line must fit
 
@@ -75,7 +72,7 @@ def read_vectors(
                 f"{path}: no reader for {kind or 'a name without an ending'}.", "Give npy, npz, parquet, csv."
             )
         return readers[kind](path, label, vector, labelled)
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, pa.ArrowException) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, pa.ArrowException) as error:
         if isinstance(error, InputError):
             raise
         why = " ".join(str(error).split())[:300]
@@ -85,34 +82,10 @@ def read_vectors(
 # npy, npz ------------------------------------------------------------------------------------------------------------
 
 
-def _header(file: IO[bytes], size: int, name: str) -> tuple[tuple[int, ...], str, np.dtype[Any]]:
-    """Shape, order (C or F) and type of an npy; refused unless exactly what it promises follows."""
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise InputError(f"{name}: npy of version {version}; expected 1 or 2.", "Write it again with numpy.save.")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise InputError(f"{name} holds Python objects, which are not opened.", "Write it as an array of numbers.")
-    promised, there = prod(shape) * dtype.itemsize, size - file.tell()
-    if promised != there:
-        raise InputError(
-            f"{name}: its header promises {promised:,} bytes (shape {shape}, {dtype}), there are {there:,}.",
-            "Write or copy it again.",
-        )
-    return shape, "F" if fortran else "C", dtype
-
-
 def _map_npy(path: Path) -> np.ndarray:
     with path.open("rb") as file:
-        shape, order, dtype = _header(file, path.stat().st_size, str(path))
-        return _mapped(file, shape, order, dtype, file.tell())
-
-
-def _mapped(file: IO[bytes], shape: tuple[int, ...], order: Any, dtype: np.dtype[Any], offset: int = 0) -> np.ndarray:
-    if 0 in shape:
-        return np.zeros(shape, dtype)
-    return np.memmap(file, dtype, "r", offset, shape, order)  # type: ignore[call-overload,no-any-return]
+        shape, order, dtype = npy_header(file, path.stat().st_size, str(path))
+        return map_numbers(file, shape, order, dtype, file.tell())
 
 
 def _numbers(path: Path, vectors: np.ndarray) -> np.ndarray:
@@ -123,41 +96,31 @@ def _numbers(path: Path, vectors: np.ndarray) -> np.ndarray:
 
 
 def _read_npz(path: Path, label: str | None, vector: str | None, labelled: bool) -> VectorFile:
-    with zipfile.ZipFile(path) as archive:
-        vectors = _numbers(path, _map_member(archive, path, vector or VECTOR_ARRAY))
-        labels = _npz_labels(archive, path, label) if labelled else []
+    with Npz(path) as archive:
+        vectors = _numbers(path, _member(archive, vector or VECTOR_ARRAY))
+        labels = _npz_labels(archive, label) if labelled else []
     return VectorFile(_one_a_row(path, labels, len(vectors)), vectors)
 
 
-def _npz_labels(archive: zipfile.ZipFile, path: Path, label: str | None) -> list[str | None]:
+def _npz_labels(archive: Npz, label: str | None) -> list[str | None]:
     """An array of text, or a column of ``rows.csv``, which is how molmv's own npz keeps them."""
     import pyarrow.csv as pacsv
 
-    if f"{label or 'smiles'}.npy" not in archive.namelist() and "rows.csv" in archive.namelist():
-        with archive.open("rows.csv") as file:
+    if f"{label or 'smiles'}.npy" not in archive.names and "rows.csv" in archive.names:
+        with archive.stream("rows.csv") as file:
             table = pacsv.read_csv(file, convert_options=pacsv.ConvertOptions(strings_can_be_null=False))
-        return _texts(table.column(_label(path, table.column_names, label)))
-    found = _map_member(archive, path, label or "smiles")
+        return _texts(table.column(_label(archive.path, table.column_names, label)))
+    found = _member(archive, label or "smiles")
     if found.ndim != 1 or found.dtype.kind != "U":
-        raise InputError(f"{path}: {label or 'smiles'} is an array of {found.dtype}, not of texts.")
+        raise InputError(f"{archive.path}: {label or 'smiles'} is an array of {found.dtype}, not of texts.")
     return [str(text) for text in found]
 
 
-def _map_member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
-    """One array, unpacked into a temporary file."""
-    if f"{name}.npy" not in archive.namelist():
-        arrays = [member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")]
-        raise InputError(f"{path} has no array {name!r}; it has {_some(arrays)}.", "Name one of them in the card.")
-    info, where = archive.getinfo(f"{name}.npy"), f"{path}: {name}"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{where} is compressed in a way that numpy does not use.", "Write it again with numpy.savez.")
-    if info.file_size > _MAX_DEFLATE * max(info.compress_size, 1):
-        raise InputError(f"{where} claims to unpack to {info.file_size:,} bytes, which its size does not allow.")
-    with archive.open(info) as member, TemporaryFile() as spool:
-        shape, order, dtype = _header(member, info.file_size, where)
-        shutil.copyfileobj(member, spool, 1 << 20)
-        spool.flush()
-        return _mapped(spool, shape, order, dtype)
+def _member(archive: Npz, name: str) -> np.ndarray:
+    if f"{name}.npy" not in archive.names:
+        arrays = [member.removesuffix(".npy") for member in archive.names if member.endswith(".npy")]
+        raise InputError(f"{archive.path} has no array {name!r}; it has {_some(arrays)}.", "Name one in the card.")
+    return archive.mapped(name)
 
 
 # parquet, csv --------------------------------------------------------------------------------------------------------
@@ -236,9 +199,10 @@ def _spooled(path: Path, batches: Iterable[pa.RecordBatch], key: str | None, col
                 dim = piece.shape[1]
                 spool.write(np.full((rows, dim), np.nan, np.float32).tobytes())
             rows += len(piece)
+            check_unpacked(str(path), rows * dim * 4, path.stat().st_size)
             spool.write(piece.tobytes() if piece.shape[1] else np.full((len(piece), dim), np.nan, np.float32).tobytes())
         spool.flush()
-        return VectorFile(labels, _mapped(spool, (rows, dim), "C", np.dtype(np.float32)))
+        return VectorFile(labels, map_numbers(spool, (rows, dim), "C", np.dtype(np.float32)))
 
 
 def _matrices(

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from molmv.atomic import replacing
+from molmv.documents import read_json
 from molmv.errors import InputError, MissingExtraError, OutputError, ShapeError
 from molmv.hashing import sha256
 
@@ -44,13 +45,20 @@ class VectorIndex:
     """
 
     def __init__(self, folder: Path) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         usearch = _usearch()
         self.spec = _spec(folder)
-        self.rows: pa.Table = pq.read_table(folder / ROWS)
-        self._index = usearch.Index.restore(str(folder / VECTORS), view=True)
-        if self._index is None or len(self._index) != len(self.rows):
+        try:
+            self._index = usearch.Index.restore(str(folder / VECTORS), view=True)
+            known = pq.read_metadata(folder / ROWS).num_rows
+            fits = self._index is not None and len(self._index) == known and self._index.ndim == self.spec["dim"]
+            self.rows: pa.Table = pq.read_table(folder / ROWS) if fits else pa.table({})
+        except (pa.ArrowException, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise InputError(f"{folder} cannot be opened: {why}.", "Build the index again.") from error
+        if not fits:
             raise InputError(f"{folder / VECTORS} and {ROWS} do not fit together.", "Build the index again.")
         self._index.expansion_search = EXPANSION_SEARCH
 
@@ -160,8 +168,10 @@ def _lowered(X: np.ndarray) -> np.ndarray:
 def _spec(folder: Path) -> dict[str, Any]:
     hint = "Build it with molmv index."
     try:
-        spec: dict[str, Any] = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+        spec = read_json(folder / SPEC)
         version, hashes = spec["format"], spec["sha256"]
+        if not isinstance(hashes, dict) or spec["metric"] not in METRICS or type(spec["dim"]) is not int:
+            raise ValueError("a value is of another type, or impossible")
     except OSError as error:
         raise InputError(f"{folder} is no index: {SPEC} cannot be read.", hint) from error
     except (ValueError, KeyError, TypeError) as error:

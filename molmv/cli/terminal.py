@@ -6,6 +6,7 @@ Text is printed as it is, never as markup: ``[Na+]`` and ``:C:`` are chemistry h
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +20,23 @@ from molmv.errors import MolmvError
 
 #: How a command is told the column of inputs: one option, whatever they are.
 COLUMN = ("-s", "--column", "--smiles-column", "--text-column", "--image-column")
+# A name or a SMILES of a stranger's file may hold codes that move the cursor, or rename the window.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    r"""A text whose control characters are shown instead of obeyed.
+
+    Example:
+        >>> plain("[Na+]\x1b[2J")
+        '[Na+]\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def show(text: str) -> None:
     """Print a result on stdout."""
-    print(text)
+    print(plain(text) if sys.stdout.isatty() else text)
 
 
 def show_json(value: Any) -> None:
@@ -37,18 +50,23 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     if not sys.stdout.isatty():
         print("\n".join("\t".join(row) for row in cells))
         return
+    cells = [[plain(cell) for cell in row] for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     print("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells))
 
 
 def note(text: str) -> None:
     """Tell the user something on stderr, on one line."""
-    typer.echo(" ".join(text.splitlines()).strip(), err=True)
+    typer.echo(_line(text), err=True)
 
 
 def error(problem: MolmvError) -> None:
     """Tell the user what went wrong and what to do about it, on one line of stderr."""
-    note(f"{typer.style('error:', fg='red', bold=True)} {problem.message} {problem.hint}")
+    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {_line(f'{problem.message} {problem.hint}')}", err=True)
+
+
+def _line(text: str) -> str:
+    return plain(" ".join(text.splitlines()).strip())
 
 
 @contextmanager

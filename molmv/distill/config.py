@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import json
 import math
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from molmv.density import DENSITIES
+from molmv.documents import parse_toml, read_text
 from molmv.errors import ConfigError
+from molmv.names import is_name
 
 WEIGHTINGS = ("per_dimension", "uniform", "learnt", "balanced")
 SCALINGS = ("auto", "scale", "whiten", "identity")
@@ -186,10 +187,10 @@ def read_config(path: Path) -> DistillConfig:
         ConfigError: unreadable file, unknown or missing key, wrong type, impossible value; names the key.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(read_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     if isinstance(table.get("loss"), dict):
         table["loss"] = _with_preset(table["loss"], str(path))
@@ -286,7 +287,8 @@ def _check_values(config: DistillConfig, where: str) -> None:
         (loss.hidden > 0, "loss.hidden", "more than 0"),
         (loss.depth >= 0, "loss.depth", "0 or more"),
         (0 <= loss.teacher_dropout < 1, "loss.teacher_dropout", "0 … 1"),
-        (bool(config.name) and "/" not in config.name, "name", "a name without '/'"),
+        (is_name(config.name), "name", "a name without '/'"),
+        (all(map(is_name, config.teachers)), "teachers", "names of stores, no paths"),
         ("kind" in config.student, "student", 'a kind, e.g. kind = "gine"'),
     ]
     for good, key, expected in checks:

@@ -27,7 +27,7 @@ from molmv.distill.data import DistillData, fit_standardiser, open_stores, split
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
 from molmv.distill.module import DistillModule
 from molmv.embeddings import EmbeddingStore
-from molmv.errors import ConfigError, InputError, OutputError, StoreError
+from molmv.errors import CheckpointError, ConfigError, InputError, OutputError, StoreError
 from molmv.hashing import sha256
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.student import StudentKind
@@ -284,9 +284,12 @@ def _newest_checkpoint(folder: Path) -> Path | None:
 def _check_checkpoint(path: Path, config: DistillConfig) -> int:
     """The step of a checkpoint of this very config."""
     checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    if checkpoint.get("config_digest") != config.digest:
+    if not isinstance(checkpoint, dict) or checkpoint.get("config_digest") != config.digest:
         raise ConfigError(f"{path} was made with another config.", "Name another output, or restore the config.")
-    return int(checkpoint["global_step"])
+    step = checkpoint.get("global_step")
+    if type(step) is not int or not isinstance(checkpoint.get("state_dict"), dict):
+        raise CheckpointError(f"{path} is not a checkpoint of a training.", "Delete it: the one before it is taken.")
+    return step
 
 
 def _export(

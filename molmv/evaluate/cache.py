@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float32
@@ -16,6 +15,7 @@ from jaxtyping import Float32
 from molmv.atomic import replacing
 from molmv.embedder import Embedder
 from molmv.evaluate.sources import home
+from molmv.npz import Npz
 from molmv.rows import row_keys
 
 PART = 2048
@@ -60,17 +60,17 @@ class EmbeddingCache:
 
     def _take(self, path: Path, keys: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
         try:
-            with np.load(path, allow_pickle=False) as part:
-                known, valid = part["keys"], part["valid"]
+            with Npz(path) as part:
+                known, valid = part.array("keys"), part.array("valid")
                 order = np.argsort(known)
                 where = np.searchsorted(known, keys, sorter=order).clip(0, len(known) - 1)
                 rows = order[where]
                 hit = missing & (known[rows] == keys)
                 if hit.any():
-                    X = part["X"]
+                    X = part.array("X")
                     out[hit] = np.where(valid[rows[hit], None], X[rows[hit]].astype(np.float32), np.nan)
                     missing[hit] = False
-        except (OSError, ValueError, KeyError, BadZipFile):
+        except (OSError, ValueError, IndexError, TypeError):
             path.unlink(missing_ok=True)  # damaged: embedded again
 
     def _write(self, keys: np.ndarray, X: np.ndarray) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from molmv.errors import InputError
+from molmv.textfile import TextFile
 
 SMILES_COLUMNS = ("smiles", "drug", "canonical_smiles", "input")
 # Columns of the public data sets that are no labels.
@@ -43,7 +45,10 @@ def read_table(
             frame = pd.read_parquet(path).astype("string").fillna("")
         else:
             separator = "\t" if {".tsv", ".tab"} & set(path.suffixes) else ","
-            frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
+            text = io.StringIO("".join(TextFile(path).lines()))  # bounded, unlike what pandas unpacks
+            frame = pd.read_csv(text, sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())[:200]}") from error
     lower = {str(column).lower(): str(column) for column in reversed(frame.columns)}

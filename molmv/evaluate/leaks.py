@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import UInt64
@@ -22,6 +21,7 @@ from molmv.evaluate.sources import home
 from molmv.evaluate.splits import Split
 from molmv.evaluate.tasks import Task
 from molmv.hashing import sha256
+from molmv.npz import Npz
 from molmv.rows import row_keys
 from molmv.table import open_table
 
@@ -79,9 +79,9 @@ def read_corpus(path: Path) -> Corpus:
     digest = sha256(path)
     kept = home() / "evaluate" / f"corpus-{digest[:16]}.npz"
     try:
-        with np.load(kept, allow_pickle=False) as found:
-            return Corpus(digest, found["canonical"], found["skeletons"])
-    except (OSError, ValueError, KeyError, BadZipFile):
+        with Npz(kept) as found:
+            return Corpus(digest, found.array("canonical"), found.array("skeletons"))
+    except (OSError, ValueError):
         pass  # not there, or damaged
     canonical: set[str] = set()
     for chunk in rows.chunks(8192):

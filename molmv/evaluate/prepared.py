@@ -10,7 +10,6 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from molmv.atomic import replacing
 from molmv.evaluate.protocol import Evaluation
 from molmv.evaluate.sources import files, home
 from molmv.evaluate.tasks import Task, load_task
+from molmv.npz import Npz
 
 _TEXTS, _COUNTS = ("smiles", "canonical", "labels"), ("refused", "merged", "conflicts")
 
@@ -33,7 +33,7 @@ def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse"
         return protocol.prepare(load_task(name, protocol.suite, censored))
     try:
         return _read(path)
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, ValueError, TypeError):
         pass  # not there, or damaged
     task = protocol.prepare(load_task(name, protocol.suite, censored))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,12 +47,12 @@ def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse"
 
 
 def _read(path: Path) -> Task:
-    with np.load(path, allow_pickle=False) as found:
-        name, kind = found["about"].tolist()
-        smiles, canonical, labels = (tuple(found[key].tolist()) for key in _TEXTS)
-        test = found["test"] if len(found["test"]) else None
-        counts = dict(zip(_COUNTS, found["counts"].tolist(), strict=True))
-        return Task(name, kind, smiles, canonical, found["Y"], labels, test, **counts)
+    with Npz(path) as found:
+        name, kind = found.array("about").tolist()
+        smiles, canonical, labels = (tuple(found.array(key).tolist()) for key in _TEXTS)
+        test = found.array("test")
+        counts = dict(zip(_COUNTS, found.array("counts").tolist(), strict=True))
+        return Task(name, kind, smiles, canonical, found.array("Y"), labels, test if len(test) else None, **counts)
 
 
 def _kept(name: str, protocol: Evaluation) -> Path | None:

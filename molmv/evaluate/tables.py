@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,12 @@ def write_text(path: Path, text: str) -> None:
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table of Markdown."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """A cell that stays one, and holds no HTML, whatever a model or a task is called."""
+    return " ".join(escape(str(value), quote=False).replace("|", "\\|").split())
 
 
 def _sd(values: np.ndarray) -> float:

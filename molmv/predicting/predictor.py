@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from molmv.embedder import Embedder
-from molmv.errors import CheckpointError, OutputError
+from molmv.errors import CheckpointError, MolmvError, OutputError
 from molmv.featurizing import featurize
 from molmv.predicting.assay import CLASSIFICATION
 from molmv.predicting.domain import Domain, fingerprints
@@ -26,6 +26,8 @@ from molmv.predicting.selection import Model
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from molmv.student.checkpoint import Checkpoint
 
 KIND, VERSION = "predictor", 1
 FOLDER = "predictor"  # inside the folder of a fit
@@ -212,9 +214,20 @@ def load_predictor(path: str | Path, embedder: Embedder | None = None, device: s
     stored = load_checkpoint(folder)
     if stored.kind != KIND:
         raise CheckpointError(f"{folder} holds a {stored.kind!r}, not a predictor.", "Give the folder of a molmv fit.")
+    if stored.config.get("version") != VERSION:
+        raise CheckpointError(
+            f"{folder} is version {stored.config.get('version')}, expected {VERSION}.", "Update molmv."
+        )
+    try:
+        return _restored(stored, folder, embedder, device)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, MolmvError):
+            raise
+        raise CheckpointError(f"{folder / CONFIG} and its arrays do not fit together: {error!r}.") from error
+
+
+def _restored(stored: Checkpoint, folder: Path, embedder: Embedder | None, device: str) -> Predictor:
     config = stored.config
-    if config.get("version") != VERSION:
-        raise CheckpointError(f"{folder} is version {config.get('version')}, expected {VERSION}.", "Update molmv.")
     arrays = {name: tensor.numpy() for name, tensor in stored.weights.items()}
     kind = HEADS[config["head"]]
     scaler = Scaler(arrays["scaler.mean"], arrays["scaler.scale"]) if kind.standardise else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from molmv.errors import InputError
 from molmv.reporting.blocks import Block, Section, Table, Text
 from molmv.reporting.chemical_space import Molecules, chemical_space
 from molmv.results import EmbeddingResult, load_embeddings
+from molmv.textfile import TextFile
 
 if TYPE_CHECKING:
     from molmv.reporting.sections import Options
@@ -80,7 +82,10 @@ def _numbers(path: Path, expected: int) -> dict[str, Float64[np.ndarray, " n"]]:
         if path.suffix == ".parquet":
             frame = pandas.read_parquet(path)
         else:
-            frame = pandas.read_csv(path, sep=None, engine="python", skip_blank_lines=False, dtype=str)
+            text = io.StringIO("".join(TextFile(path).lines()))
+            frame = pandas.read_csv(text, sep=None, engine="python", skip_blank_lines=False, dtype=str)
+    except InputError:
+        raise
     except (OSError, ValueError, UnicodeError) as error:
         raise InputError(f"{path}: cannot be read as a table: {error}") from error
     if len(frame) != expected:

@@ -12,16 +12,10 @@ import json
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
-from typing import Any
 from urllib.parse import quote
 
 from molmv import plots
 from molmv.reporting.blocks import Block, Chart, Gallery, Map, Section, Table, Text
-
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
-    "form-action 'none'; base-uri 'none'"
-)
 
 
 def render(title: str, sections: Sequence[Section], footer: str) -> str:
@@ -42,7 +36,7 @@ def render(title: str, sections: Sequence[Section], footer: str) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{plots.POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
@@ -99,7 +93,7 @@ def _chart(chart: Chart, name: str) -> str:
     wide = ' class="wide"' if chart.wide else ""
     return (
         f'<figure{wide}><figcaption id="{name}">{escape(chart.title)}</figcaption>'
-        f'<div class="chart" role="img" aria-labelledby="{name}"></div>{_data(chart.spec)}'
+        f'<div class="chart" role="img" aria-labelledby="{name}"></div>{plots.script_data(chart.spec)}'
         f"{_table(chart.table)}</figure>"
     )
 
@@ -129,7 +123,7 @@ def _map(block: Map, name: str) -> str:
 <p class="how" id="{name}-how">Point at a dot to see its structure, click to keep it. Keys, once the map is focused:
 arrows go to the next dot that way, Page Up and Page Down through the file, Escape lets go. Shift and wheel zoom,
 shift and drag move, a double click goes back.</p>
-{_data(data)}
+{plots.script_data(data)}
 </div>"""
 
 
@@ -144,11 +138,3 @@ def _gallery(gallery: Gallery) -> str:
         f'<div class="wide"><h3>{label}</h3>'
         f'<div class="gallery scroll" tabindex="0" role="region" aria-label="{label}">{rows}</div></div>'
     )
-
-
-def _data(value: Any) -> str:
-    """JSON in a script element that is never run; without ``<`` nothing can end the element early."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return f'<script type="application/json">{text}</script>'

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from molmv.atomic import replacing
+from molmv.documents import read_json
 from molmv.errors import CheckpointError
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_Network = TypeVar("_Network", bound=nn.Module)
 # The fields of a checkpoint that its config holds.
 _STORED = ("name", "kind", "config", "provenance", "digest")
 
@@ -54,15 +57,18 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
     data = save(weights, metadata={"format": "pt"})
-    (folder / WEIGHTS).write_bytes(data)
+    with replacing(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(data)
     content = {"format": FORMAT, **{name: getattr(checkpoint, name) for name in _STORED}}
     content["digest"] = hashlib.sha256(data).hexdigest()
     for name, text in checkpoint.files.items():
-        (folder / name).write_bytes(text)
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(text)
     if checkpoint.files:
         content["files"] = {name: hashlib.sha256(text).hexdigest() for name, text in checkpoint.files.items()}
     content["config_digest"] = config_digest(content)
-    (folder / CONFIG).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with replacing(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     digest: str = content["digest"]
     return digest
 
@@ -80,6 +86,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     missing = [name for name in _STORED if name not in content]
     if missing:
         raise CheckpointError(f"{folder / CONFIG} has no {', '.join(missing)}.")
+    kinds = {"name": str, "kind": str, "config": dict, "provenance": dict, "files": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(content.get(name, {}), kind)]
+    if wrong:
+        raise CheckpointError(f"{folder / CONFIG}: {wrong[0]} is of another type.")
     files = {name: _read_beside(folder, name, digest) for name, digest in content.get("files", {}).items()}
     return Checkpoint(**{name: content[name] for name in _STORED}, weights=weights, files=files)
 
@@ -90,7 +100,7 @@ def _read_beside(folder: Path, name: str, digest: str) -> bytes:
         raise CheckpointError(f"{folder / CONFIG} names a file outside of its folder: {name!r}.")
     try:
         data = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         raise CheckpointError(f"{folder} is not a student: {name} is missing.", "Fetch it again.") from error
     if (found := hashlib.sha256(data).hexdigest()) != digest:
         raise CheckpointError(f"{path} was changed: its SHA-256 is {found}, {CONFIG} says {digest}.", "Fetch it again.")
@@ -115,13 +125,15 @@ def read_verified(
     from safetensors.torch import load
 
     try:
-        content = json.loads(config_path.read_text(encoding="utf-8"))
+        content = read_json(config_path)
         data = weights_path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{weights_path} does not fit into memory.") from error
     except ValueError as error:
         raise CheckpointError(f"{config_path} is damaged: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != expected:
+    if content.get("format") != expected:
         raise CheckpointError(f"{config_path}: expected {what} {expected}.", "Update molmv.")
     if content.pop("config_digest", None) != config_digest(content):
         raise CheckpointError(f"{config_path} was changed: its hash does not match.", "Fetch it again.")
@@ -133,8 +145,34 @@ def read_verified(
         )
     try:
         return content, load(data)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{weights_path} is not a safetensors file: {error}") from error
+
+
+def restore(make: Callable[[], _Network], weights: Mapping[str, Tensor]) -> _Network:
+    """A network with these weights. It is made only if they are of the sizes that it will have.
+
+    So what a config claims allocates no more than there are weights.
+
+    Args:
+        make: makes the network; called twice, the first time on the device ``meta``, which allocates nothing.
+        weights: tensors by name.
+
+    Raises:
+        RuntimeError: a weight is missing, too many, or of another shape or kind.
+    """
+    import torch
+
+    with torch.device("meta"):
+        expected = {name: tensor.shape for name, tensor in make().state_dict().items()}
+    for name in {**expected, **weights}:
+        wanted, found = expected.get(name), weights[name].shape if name in weights else None
+        if wanted != found:
+            shapes = ("nothing" if shape is None else str(tuple(shape)) for shape in (wanted, found))
+            raise RuntimeError("{}: expected {}, found {}".format(name, *shapes))
+    network = make()
+    network.load_state_dict(dict(weights), strict=True)
+    return network
 
 
 def config_digest(content: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ class Student:
             raise InputError(f"Expected a batch of at least one {kind.modality}, got {batch_size}.")
         try:
             self.runner = kind.runner(checkpoint, device, batch_size)
-        except (ConfigError, RuntimeError) as error:
+        except (ConfigError, RuntimeError, TypeError) as error:
             raise CheckpointError(f"Student {checkpoint.name!r}: weights and sizes do not fit: {error}") from error
         self.name, self.dim, self.digest = checkpoint.name, self.runner.encoder.config.embedding, checkpoint.digest
         self.modality = kind.modality

@@ -29,6 +29,8 @@ POOLINGS = ("mean", "sum", "max")
 _SELECTIONS = [order for count in (1, 2, 3) for order in permutations(POOLINGS, count)]
 # Sums over atoms are divided by a typical number of atoms, so that all poolings start at the same scale.
 TYPICAL_ATOMS = 24
+# Beyond these no student makes sense; a config of a stranger may ask for one that fills the memory.
+LARGEST = {"layers": 1_000, "width": 65_536, "expansion": 64, "embedding": 1_048_576}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class GineConfig:
         for name in ("layers", "width", "expansion", "embedding"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ConfigError(f"student.{name}: expected a whole number above 0, got {getattr(self, name)!r}.")
+            if getattr(self, name) > LARGEST[name]:
+                raise ConfigError(f"student.{name}: {getattr(self, name):,} is over {LARGEST[name]:,}.")
         if self.pooling not in _SELECTIONS:
             raise ConfigError(f"student.pooling: expected some of {', '.join(POOLINGS)}, got {self.pooling!r}.")
         if self.readout not in ("last", "all"):

@@ -11,7 +11,7 @@ from molmv import heartbeat
 from molmv.device import one_thread, pick_device
 from molmv.graphs import Graphs, featurise
 from molmv.rows import Rows
-from molmv.student.checkpoint import Checkpoint
+from molmv.student.checkpoint import Checkpoint, restore
 from molmv.student.gine import make_encoder
 from molmv.student.inference import FastEncoder
 
@@ -34,8 +34,7 @@ class GraphRunner:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", batch_size: int | None = None) -> None:
-        self.encoder = make_encoder(checkpoint.config)
-        self.encoder.load_state_dict(dict(checkpoint.weights), strict=True)
+        self.encoder = restore(lambda: make_encoder(checkpoint.config), checkpoint.weights)
         self.encoder.to(pick_device(device)).eval()
         self._fast = FastEncoder(self.encoder)
         self.batch_size, self.dim = batch_size or DEFAULT_BATCH, self.encoder.config.embedding

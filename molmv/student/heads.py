@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from molmv.density import DENSITIES, Density, make_density
 from molmv.errors import CheckpointError, ConfigError, MolmvError, UnknownNameError
 from molmv.loss import MajorityVoteLoss
 from molmv.standardise import Standardiser
-from molmv.student.checkpoint import config_digest, read_verified
+from molmv.student.checkpoint import config_digest, read_verified, restore
 
 FORMAT = 1
 SPEC, TENSORS = "heads.json", "heads.safetensors"
@@ -118,17 +119,21 @@ class Heads:
 
     def __init__(self, folder: Path, student_digest: str) -> None:
         content, tensors = _read(folder, student_digest)
-        self.teachers = tuple(content["teachers"])
         self._heads: dict[str, Density] = {}
         self._standardisers: dict[str, Standardiser] = {}
         try:
+            self.teachers = tuple(content["teachers"])
             for i, (name, spec) in enumerate(content["teachers"].items()):
                 sizes = {key: spec[key] for key in ("likelihood", "out_dim", "noise", "hidden", "depth")}
-                self._heads[name] = make_density(in_dim=content["embedding"], **sizes).eval()
-                self._heads[name].load_state_dict(_below(tensors, f"heads.{i}."))
+                own = _below(tensors, f"heads.{i}.")
+                if not 0 <= sizes["depth"] <= len(own):  # a block has weights
+                    raise CheckpointError(f"{name}: {sizes['depth']} blocks, {len(own)} weights.")
+                self._heads[name] = restore(partial(make_density, in_dim=content["embedding"], **sizes), own).eval()
                 self._standardisers[name] = Standardiser(spec["raw_dim"], spec["scaling"])
                 self._standardisers[name].load_state_dict(_below(tensors, f"standardisers.{i}."))
-        except (MolmvError, KeyError, TypeError, RuntimeError) as error:
+                if len(self._standardisers[name].constant) != spec["raw_dim"]:
+                    raise CheckpointError(f"{name}: another width than {spec['raw_dim']}.")
+        except (MolmvError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{folder / SPEC} and {TENSORS} do not fit together: {error}") from error
 
     def check_teacher(self, name: str) -> None:
@@ -202,7 +207,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _read(folder: Path, student_digest: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     content, tensors = read_verified(folder / SPEC, folder / TENSORS, FORMAT, "heads of format")
-    if content["student"] != student_digest:
+    if content.get("student") != student_digest:
         raise CheckpointError(
             f"{folder / SPEC} belongs to another student.", "Use the heads of the run that made this one."
         )

@@ -38,18 +38,38 @@ def log_model(folder: Path, name: str, registered_model_name: str | None) -> Mod
 
 
 def load_model(uri: str) -> PyFuncModel:
-    """Any model that MLflow knows as a pyfunc; see :func:`molmv.pyfunc.load_model`."""
+    """A student that was saved or logged; see :func:`molmv.pyfunc.load_model`.
+
+    An MLflow model may hold a pickle or a script, which MLflow runs when it loads it. Here only the student's own files
+    are taken out of it, and the script is that of this installation.
+    """
     pyfunc = _pyfunc()
+    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    try:
-        return pyfunc.load_model(uri)
-    except (MlflowException, OSError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise InputError(f"MLflow has no model {uri!r}: {why}", "Check the address and MLFLOW_TRACKING_URI.") from error
+    from molmv.student.checkpoint import load_checkpoint
+
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            there = Path(uri) if Path(uri).is_dir() else Path(download_artifacts(uri, dst_path=temporary))
+        except (MlflowException, OSError) as error:
+            why = " ".join(str(error).split())[:200]
+            hint = "Check the address and MLFLOW_TRACKING_URI."
+            raise InputError(f"MLflow has no model {uri!r}: {why}", hint) from error
+        folder = there / "artifacts" / "student"
+        if not (folder / FILES[0]).is_file():
+            raise InputError(
+                f"The model {uri!r} is not a student that molmv saved, and may run any code when it is loaded.",
+                "If you trust it, load it with mlflow.pyfunc.load_model.",
+            )
+        load_checkpoint(folder)  # says what is wrong, in words of ours
+        ours = Path(temporary) / "ours"
+        with _artifacts(folder) as artifacts:
+            pyfunc.save_model(path=str(ours), artifacts=artifacts, **_description(example=False))
+        return pyfunc.load_model(str(ours))
 
 
-def _description() -> dict[str, Any]:
+def _description(example: bool = True) -> dict[str, Any]:
     import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -63,7 +83,7 @@ def _description() -> dict[str, Any]:
     return {
         "python_model": str(SCRIPT),
         "signature": ModelSignature(Schema([ColSpec("string", "smiles")]), Schema(outputs)),
-        "input_example": pd.DataFrame(EXAMPLE),
+        "input_example": pd.DataFrame(EXAMPLE) if example else None,
         "pip_requirements": requirements(STUDENT),
     }
 

@@ -91,7 +91,7 @@ def test_folder_in_place_of_a_file_is_refused(folder: Path, file: str):
 @pytest.mark.parametrize("content", ["[]", "3", "{}", '{"format": 2}', '{"format": "1"}'])
 def test_other_format_is_refused(folder: Path, content: str):
     (folder / CONFIG).write_text(content)
-    with pytest.raises(CheckpointError, match=f"{CONFIG}: expected checkpoint format 1"):
+    with pytest.raises(CheckpointError, match=rf"{CONFIG}.*: expected (checkpoint format 1|a JSON object)"):
         load_checkpoint(folder)
 
 

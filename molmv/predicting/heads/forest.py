@@ -112,4 +112,12 @@ class Forest(Head):
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Forest:
         """See :meth:`Head.from_arrays`."""
-        return cls(**arrays)
+        forest = cls(**arrays)
+        here, inner = np.arange(len(forest.left)), forest.left != _LEAF
+        for child in (forest.left, forest.right):
+            # As scikit-learn numbers them, a child comes after its parent: so every walk ends.
+            if ((child <= here) | (child >= len(here)))[inner].any():
+                raise ValueError("the nodes of the forest are not those of trees")
+        if len(forest.root) == 0 or not 0 <= forest.root.min() <= forest.root.max() < len(here):
+            raise ValueError("the forest has no trees")
+        return forest
