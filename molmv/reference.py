@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from molmv.atomic import replacing
 from molmv.cards import TeacherCard, card_folder
+from molmv.documents import read_json
 from molmv.errors import InputError
 
 TOLERANCE = 1e-4
@@ -102,7 +103,7 @@ def read_reference(card: TeacherCard) -> Reference | None:
     if not path.is_file():
         return None
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = read_json(path)
         found = {name: None if row is None else _digest(row) for name, row in table["molecules"].items()}
         return Reference(table["dim"], table["versions"], found, table["tolerance"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

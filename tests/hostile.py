@@ -421,7 +421,6 @@ KINDS: dict[str, Callable[[Path], Target]] = {
     "chemprop checkpoint": _chemprop,
     "reference": _reference,
     "parts manifest": _parts("manifest.json"),
-    "part": _parts("part-00000.arrow"),
 }
 
 

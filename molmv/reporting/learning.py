@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from molmv.documents import read_json
 from molmv.errors import InputError
 
 #: What is drawn of a teacher: the name in the log, and the words for it.
@@ -66,7 +66,7 @@ def nats(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        teachers: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["teachers"]
+        teachers: dict[str, dict[str, Any]] = read_json(path)["teachers"]
         for one in teachers.values():
             one |= {key: float(one[key]) for key in ("nats", "low", "high", "most")}
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from jaxtyping import Float, Int
 from molmv.distill.config import DistillConfig, config_of
 from molmv.distill.data import open_stores
 from molmv.distill.run import STUDENT, check_corpus
+from molmv.documents import read_json
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import CheckpointError
 from molmv.reporting import charts
@@ -137,7 +137,6 @@ def _colours(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return content

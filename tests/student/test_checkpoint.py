@@ -18,7 +18,7 @@ from molmv.student.checkpoint import CONFIG, WEIGHTS, Checkpoint, load_checkpoin
 
 def example() -> Checkpoint:
     weights = {"a": torch.randn(3, 4), "b.c": torch.arange(5), "d": torch.randn(4, 6).T, "e": torch.zeros(())}
-    provenance = {"teachers": {"ecfp": {"licence": "BSD-3-Clause"}}, "held_out": {"loss": 0.1 + 0.2}, "name": "Åsa β"}
+    provenance = {"teachers": {"ecfp": {"licence": "BSD-3-Clause"}}, "held_out": {"loss": 0.1}, "name": "Åsa β"}
     return Checkpoint("tiny", "gine", {"layers": 2, "pooling": ("mean", "max")}, provenance, weights)
 
 
