@@ -37,7 +37,8 @@ def replacing(path: Path, overwrite: bool = True) -> Iterator[Path]:
             f"Cannot write {path}: {error.strerror or error}.", "Check the disk and its rights."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if not temporary.is_dir():
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 1 << 26
+_PIECE = 1 << 16
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -58,8 +59,10 @@ def read_text(path: Path) -> str:
 
 
 def _bytes(path: Path) -> bytes:
+    data = bytearray()
     with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"it is over {MAX_BYTES >> 20} MiB.")
-    return data
+        while piece := file.read(_PIECE):
+            data += piece
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"it is over {MAX_BYTES >> 20} MiB.")
+    return bytes(data)

@@ -129,7 +129,7 @@ def test_a_gzip_bomb(line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path.write_bytes(gzip.compress(b"smiles\n" + line * (8 * MIB // len(line))))
     with (
         little_memory(4 * MIB),
-        pytest.raises(InputError, match=r"over 250 times its size|has over 262,144 characters"),
+        pytest.raises(InputError, match=r"over 250 times|has over 262,144"),
     ):
         for _ in open_table(path).chunks(1000):
             pass
@@ -167,8 +167,8 @@ def forged_student(folder: Path, **sizes: Any) -> Path:
 
 @pytest.mark.parametrize(
     "sizes",
-    [{"width": TRILLION}, {"width": 60_000}, {"layers": TRILLION}, {"layers": 900}, {"embedding": 10**6}, {"layers": -1},
-     {"width": 1.5}, {"pooling": "mean"}, {"pooling": 3}, {"readout": []}, {"layers": True}],
+    [{"width": TRILLION}, {"width": 60_000}, {"layers": TRILLION}, {"layers": 100}, {"embedding": 10**6},
+     {"layers": -1}, {"width": 1.5}, {"pooling": "mean"}, {"pooling": 3}, {"readout": []}, {"layers": True}],
     ids=str,
 )  # fmt: skip
 def test_a_student_that_claims_to_be_larger_than_its_weights(sizes: dict[str, Any], tmp_path: Path):
@@ -334,7 +334,7 @@ def test_a_config_whose_names_are_paths(old: str, bad: str, tmp_path: Path):
     path = tmp_path / "distill.toml"
     new = f'"{bad}", "minimol"' if old.startswith('"') else f'name = "{bad}"'
     path.write_text(CONFIG.replace(old, new).replace("weights = {ecfp = 1.0, minimol = 0.5}", ""))
-    with pytest.raises(ConfigError, match="teachers: expected names of stores|name: expected a name"):
+    with pytest.raises(ConfigError, match=r"teachers: expected names of stores|name: expected a name"):
         read_config(path)
 
 

@@ -30,7 +30,7 @@ _SELECTIONS = [order for count in (1, 2, 3) for order in permutations(POOLINGS, 
 # Sums over atoms are divided by a typical number of atoms, so that all poolings start at the same scale.
 TYPICAL_ATOMS = 24
 # Beyond these no student makes sense; a config of a stranger may ask for one that fills the memory.
-LARGEST = {"layers": 1_000, "width": 65_536, "expansion": 64, "embedding": 1_048_576}
+LARGEST = {"layers": 128, "width": 65_536, "expansion": 64, "embedding": 1_048_576}
 
 
 @dataclass(frozen=True)
