@@ -2,6 +2,7 @@
 # make test      the tests, without the slow ones
 # make test-all  every test
 # make check     ruff, mypy, import contracts, documentation
+# make audit     known advisories on what is installed; needs a network, and says so
 # make docs      the documentation as a site in build/site
 # make students  distils the released students again: hours; goes on where it stopped
 # make tables    evaluates all models under all protocols, beside published rows: hours; goes on where it stopped
@@ -15,7 +16,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 STORE  := build/library_embeddings.parquet
 
-.PHONY: demo test test-all check docs students tables clean
+.PHONY: demo test test-all check audit docs students tables clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.molmv-core
@@ -35,6 +36,14 @@ check: $(VENV)/.molmv-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet
+
+# pip-audit has an environment of its own: it should not change the one that it looks at.
+AUDIT := build/audit
+audit: $(VENV)/.molmv-dev
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && \
+		$(AUDIT)/bin/python -m pip --disable-pip-version-check install -q "pip-audit==2.10.1"; } || \
+		{ echo "NOT AUDITED: pip-audit cannot be installed. This needs a network." >&2; exit 2; }
+	$(BIN)/python configs/audit.py $(AUDIT)/bin/pip-audit
 
 docs: $(VENV)/.molmv-dev
 	$(BIN)/mkdocs build --strict
