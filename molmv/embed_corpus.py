@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from molmv.cards import TeacherCard
+from molmv.cards import TeacherCard, load_card
 from molmv.embeddings import Header, open_store_writer
 from molmv.errors import InputError
+from molmv.modality import of
 from molmv.models import load_teacher
 from molmv.quarantine import Quarantine
 from molmv.rows import Rows
@@ -33,6 +34,7 @@ RECORDED = (
     "torch",
     "transformers",
     "tokenizers",
+    "pillow",
 )
 
 EmbedPieces = Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, Embedded]]]
@@ -70,6 +72,7 @@ def embed_corpus(
     digest = corpus.digest()
     if digest is None:
         raise InputError("A store needs a corpus in a file, not a stream.", "Write it to a file first.")
+    size = min(CHUNK, of(load_card(name).modality).rows)
     with (
         _embedder(name, workers, limits) as (header, embed),
         open_store_writer(path, replace(header, corpus=digest)) as writer,
@@ -78,7 +81,7 @@ def embed_corpus(
             progress(writer.rows, 1.0)
             return writer.rows
         quarantine = Quarantine(path, writer.rows)
-        for chunk in corpus.chunks(CHUNK, skip_rows=writer.rows):
+        for chunk in corpus.chunks(size, skip_rows=writer.rows):
             rows, values, keys = _joined(_reported(embed(_pieces(chunk)), chunk, corpus.fraction, progress))
             quarantine.add(chunk, rows)
             writer.append(values, keys, rows.status, rows.reason)

@@ -66,14 +66,14 @@ def featurize(
     reads = _reads(model)
     if isinstance(inputs, str | Path):
         table = _open(inputs, column, id_column, reads)
-        chunks: Iterable[Chunk] = table.chunks(CHUNK_ROWS)
+        chunks: Iterable[Chunk] = table.chunks(min(CHUNK_ROWS, reads.rows))
         name, digest = table.id_column, table.digest()
     else:
         if column is not None or id_column is not None:
             raise InputError("Columns can be named for a file only.", "Give its path, or leave them out.")
         values = _as_list(inputs, reads)
-        starts = range(0, len(values), CHUNK_ROWS)
-        chunks = (Chunk(start, values[start : start + CHUNK_ROWS], None, {}) for start in starts)
+        size = min(CHUNK_ROWS, reads.rows)
+        chunks = (Chunk(start, values[start : start + size], None, {}) for start in range(0, len(values), size))
         name, digest = None, None
     embedder = _load(model, device, batch_size)
     unsure = [row_uncertainty(embedder, np.empty((0, embedder.dim), np.float32))] if uncertainty else []
@@ -182,7 +182,7 @@ def featurize_file(
         column: found by its name if not given.
         smiles_column: the same, for molecules.
         id_column: carried along under its own name.
-        chunk_size: rows embedded and written at a time.
+        chunk_size: rows embedded and written at a time; less where the model's modality allows less.
         resume: go on with an interrupted run; begin if there is none.
         overwrite: replace the output, drop an interrupted run.
         strict: refuse the whole file if one row is refused.
@@ -207,6 +207,7 @@ def featurize_file(
     out = Path(out)
     _check_output(path, out, chunk_size, resume, overwrite)
     reads = _reads(model)
+    chunk_size = min(chunk_size, reads.rows)
     table = open_table(path, column if column is not None else smiles_column, id_column, reads)
     formats.check_id_column(table.id_column, reads.columns[0])
     digest = table.digest()

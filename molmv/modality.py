@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molmv.errors import UnknownNameError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 GROUP = "molmv.modalities"
 #: name -> record, as "module:attribute"; each file is imported when it is first asked for.
-KNOWN = {"molecule": "molmv.molecules:MOLECULE", "text": "molmv.texts:TEXT"}
+KNOWN = {"molecule": "molmv.molecules:MOLECULE", "text": "molmv.texts:TEXT", "image": "molmv.images:IMAGE"}
 
 
 def _no(text: str) -> bool:
@@ -48,6 +49,9 @@ class Modality:
         recognises: whether a text without a header is surely an input.
         undecodable: what becomes of bytes that are no text: ``strict`` refuses the file, ``surrogateescape`` leaves
             them to :attr:`screen`, which then refuses their rows only.
+        in_file: for inputs that are whole files: what a path in a table stands for, given the folder that it is
+            relative to. Such inputs may also lie in a folder, or as bytes in a column of parquet.
+        rows: how many are read and embedded at a time, at most.
         packages: whose versions decide what an input means.
         quiet: holds back what the parser would print.
     """
@@ -61,6 +65,8 @@ class Modality:
     extensions: Mapping[str, str] = field(default_factory=dict)
     recognises: Callable[[str], bool] = _no
     undecodable: str = "strict"
+    in_file: Callable[[str, Path], Any] | None = None
+    rows: int = 8192
     packages: tuple[str, ...] = ()
     quiet: Callable[[], AbstractContextManager[None]] = nullcontext
 

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from molmv import folder
 from molmv.errors import InputError
 from molmv.hashing import sha256
 from molmv.modality import Modality, of
@@ -118,7 +119,8 @@ def open_table(
     """Open a file of SMILES, texts, … and find its columns. The format is told from the extension or the first line.
 
     Args:
-        path: csv, tsv, smi, a text a line (maybe gzipped) or parquet; ``"-"`` for text on stdin.
+        path: csv, tsv, smi, a text a line (maybe gzipped) or parquet; ``"-"`` for text on stdin; a folder, for a
+            modality whose inputs are files.
         column: by default the one whose name the modality knows (smiles, canonical_smiles or input; in any case), else
             the only column.
         id_column: a column to carry along. For smi it is always there: the text after the SMILES.
@@ -128,6 +130,8 @@ def open_table(
         InputError: no such file, not a table, or no such column; says what, where, and what to do.
     """
     modality = modality or of("molecule")
+    if modality.in_file and Path(path).is_dir():
+        return _open_folder(Path(path), modality.in_file, modality.columns[0], column, id_column)
     file = TextFile(path, modality.undecodable)
     if file.head.startswith(b"PAR1"):
         return _open_parquet(file, modality, column, id_column)
@@ -180,6 +184,36 @@ def _digest(file: TextFile) -> str | None:
     return sha256(file.path) if file.regular else None
 
 
+def _value(cell: Any, file: TextFile, modality: Modality) -> Any:
+    """What a cell stands for: itself, or a file."""
+    if modality.in_file and isinstance(cell, dict):  # as the Hugging Face hub's data sets hold images
+        cell = cell["bytes"] or cell["path"]
+    if modality.in_file and isinstance(cell, str) and cell.strip():
+        return modality.in_file(cell, file.path.parent)
+    return cell
+
+
+def _open_folder(
+    path: Path, in_file: Callable[[str, Path], Any], name: str, column: str | None, id_column: str | None
+) -> Table:
+    """One row a file."""
+    if column is not None or id_column is not None:
+        raise InputError(f"{path} is a folder and has no columns.", "Leave the columns out.")
+    try:
+        found = list(folder.files_below(path))
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    done = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal done
+        for file, problem in found:
+            done += 1
+            yield Row(in_file(file, path), None, problem or None)
+
+    return Table(str(path), name, None, rows(), lambda: done / max(len(found), 1), lambda: folder.digest(path))
+
+
 # csv, tsv ------------------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +234,7 @@ def _open_csv(
     def rows() -> Iterator[Row]:
         for line, record in records:
             if len(record) == len(names):
-                yield Row(record[value], None if label is None else record[label])
+                yield Row(_value(record[value], file, modality), None if label is None else record[label])
             elif not record:
                 yield Row("")
             else:
@@ -332,7 +366,8 @@ def _open_parquet(file: TextFile, modality: Modality, column: str | None, id_col
     label = None if id_column is None else schema.names[_position(file, schema.names, id_column)]
     kind = schema.field(value).type
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)):
+    text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
+    if not text and not (modality.in_file and _holds_files(plain)):
         raise InputError(f"{file.name}: column {value!r} holds {kind}, not text.", "Choose another with -s COLUMN.")
     done = 0
 
@@ -340,11 +375,11 @@ def _open_parquet(file: TextFile, modality: Modality, column: str | None, id_col
         nonlocal done
         columns = [value] if label is None else list(dict.fromkeys([value, label]))
         try:
-            for batch in parquet.iter_batches(8192, columns=columns, use_threads=False):
+            for batch in parquet.iter_batches(modality.rows, columns=columns, use_threads=False):
                 values = batch.column(value).to_pylist()
                 ids: list[Any] = [None] * len(values) if label is None else batch.column(label).to_pylist()
                 for cell, label_value in zip(values, ids, strict=True):
-                    yield Row(cell, None if label_value is None else str(label_value))
+                    yield Row(_value(cell, file, modality), None if label_value is None else str(label_value))
                 done += len(values)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{file.name} is damaged after row {done}: {error}.", "Write or copy it again.") from error
@@ -354,3 +389,12 @@ def _open_parquet(file: TextFile, modality: Modality, column: str | None, id_col
     return Table(
         file.name, value, label, rows(), lambda: done / max(parquet.metadata.num_rows, 1), lambda: _digest(file)
     )
+
+
+def _holds_files(kind: Any) -> bool:
+    """Whether a column of parquet holds the bytes of files, or pairs of bytes and path."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return {"bytes", "path"} <= {kind.field(i).name for i in range(kind.num_fields)}
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))

@@ -93,7 +93,7 @@ FAULTS = {
     "short hash of more": ("[options]", '[weights.more]\nx = "ab"\n[options]', 7, "more: weights need the SHA-256"),
     "likelihood": ('"gaussian"', '"gauss"', 5, "likelihood: expected one of gaussian, lowrank_gaussian, "),
     "encoding": ("dim = 3", 'dim = 3\nencoding = "bit"', 5, "encoding: expected one of float32, float16, bits"),
-    "modality": ('"molecule"', '"protein"', 2, "modality: expected one of molecule, text, found 'protein'."),
+    "modality": ('"molecule"', '"protein"', 2, "modality: expected one of molecule, text, image, found 'protein'."),
     "name": ('"toy"', '"boy"', 1, "name: 'boy' should be the file's name, 'toy'."),
 }
 

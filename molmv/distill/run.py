@@ -20,6 +20,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 
+from molmv import folder
 from molmv.density import DENSITIES
 from molmv.device import multiplies_bfloat16, pick_device
 from molmv.distill.config import DistillConfig
@@ -169,7 +170,7 @@ def _plain_interrupts() -> Iterator[None]:
 def check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
     """Refuse a corpus that is not, byte for byte, the file that the stores were embedded from."""
     try:
-        found = sha256(path)
+        found = folder.digest(path) if path.is_dir() else sha256(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from error
     for store in stores.values():
