@@ -20,6 +20,8 @@ FAMILIES = {
     "smiles_transformer": "molmv.adapters.smiles_transformer:SmilesTransformer",
     "chemprop_mpnn": "molmv.adapters.chemprop_mpnn:ChempropMpnn",
     "deepchem_model": "molmv.adapters.deepchem_model:DeepchemModel",
+    "image_encoder": "molmv.adapters.image_encoder:ImageEncoder",
+    "image_features": "molmv.adapters.image_features:ImageFeatures",
     "table": "molmv.adapters.table:Table",
 }
 
