@@ -61,6 +61,12 @@ KINDS = {
         "molmv.student.inputs:read_corpus",
         "molmv.student.graph_runner:GraphRunner",
     ),
+    "vision": Kind(
+        "image",
+        "molmv.student.vision:make_encoder",
+        "molmv.student.vision:read_corpus",
+        "molmv.student.vision:VisionRunner",
+    ),
 }
 
 

@@ -10,7 +10,6 @@ authors' code projects every bond. ``tests/student/test_gine.py`` holds a layer 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from molmv.errors import ConfigError
 from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, Graphs, bond_fields
 from molmv.student.environments import find_environments
+from molmv.student.sizes import read_sizes
 
 POOLINGS = ("mean", "sum", "max")
 _SELECTIONS = [order for count in (1, 2, 3) for order in permutations(POOLINGS, count)]
@@ -234,12 +234,7 @@ def make_config(sizes: Mapping[str, Any]) -> GineConfig:
     Raises:
         ConfigError: an unknown or impossible size.
     """
-    for name in sizes:
-        if name not in GineConfig.__dataclass_fields__:
-            near = difflib.get_close_matches(name, GineConfig.__dataclass_fields__, n=1)
-            raise ConfigError(f"student: unknown key {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
-    return GineConfig(**plain)
+    return read_sizes(GineConfig, sizes)
 
 
 def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:

@@ -1,0 +1,25 @@
+"""Sizes of a network, from plain values as they stand in a config or a checkpoint."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from molmv.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def read_sizes(kind: type[T], sizes: Mapping[str, Any]) -> T:
+    """A dataclass of sizes; lists become tuples.
+
+    Raises:
+        ConfigError: an unknown key, or whatever the class says of impossible values.
+    """
+    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    for name in sizes:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(f"student: unknown key {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()})
