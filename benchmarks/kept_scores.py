@@ -11,6 +11,8 @@ import csv
 from itertools import groupby
 from pathlib import Path
 
+from molmv.evaluate.runner import HASH
+
 JOB = "job"
 
 
@@ -22,7 +24,7 @@ def pack(results: Path) -> list[Path]:
         for job in sorted(protocol.glob("*/*.csv")):
             with job.open(newline="") as file:
                 header, *scores = csv.reader(file)
-            rows += [[f"{job.parent.name}/{job.stem}", *score] for score in scores]
+            rows += [[f"{job.parent.name}/{job.stem}", *score] for score in scores if score[0] != HASH]
         if rows:
             written.append(results / f"{protocol.name}-scores.csv")
             with written[-1].open("w", newline="") as file:

@@ -12,6 +12,7 @@ from jaxtyping import Float32
 
 from molmv.embedder import Embedder
 from molmv.errors import InputError, TeacherError
+from molmv.modality import read_by
 from molmv.rows import ERROR, Rows
 from molmv.supervising import Embedded, Limits, supervised
 from molmv.table import Chunk
@@ -25,6 +26,7 @@ class Facts:
     dim: int
     digest: str
     provenance: dict[str, Any]
+    modality: str = "molecule"
 
 
 class ChunkEmbedder:
@@ -44,7 +46,8 @@ class ChunkEmbedder:
 
     def __init__(self, embedder: Embedder, uncertainty: bool = False) -> None:
         self.embedder, self.uncertainty = embedder, uncertainty
-        self.said = Facts(embedder.name, embedder.dim, embedder.digest, embedder.provenance)
+        modality = read_by(embedder).name
+        self.said = Facts(embedder.name, embedder.dim, embedder.digest, embedder.provenance, modality)
         if uncertainty:
             row_uncertainty(embedder, np.empty((0, embedder.dim), np.float32))
 

@@ -27,7 +27,7 @@ from molmv.atomic import replacing
 from molmv.documents import read_json
 from molmv.errors import OutputError, StoreError
 from molmv.hashing import sha256
-from molmv.locking import LOCK, locked
+from molmv.locking import locked_folder
 from molmv.rows import VALID
 
 FORMAT = 1
@@ -185,11 +185,7 @@ def open_store_writer(path: Path, header: Header) -> Iterator[StoreWriter]:
         OutputError: another run writes the store, or the folder cannot be made.
         StoreError: see :class:`StoreWriter`.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the folder {path}: {error.strerror}.", "Name another one.") from error
-    with locked(path / LOCK, path):
+    with locked_folder(path):
         yield StoreWriter(path, header)
 
 

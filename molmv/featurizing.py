@@ -63,7 +63,7 @@ def featurize(
         CheckpointError: uncertainty was asked of a student without heads.
     """
     column = column if column is not None else smiles_column
-    reads = _reads(model)
+    reads = reads_of(model)
     if isinstance(inputs, str | Path):
         table = _open(inputs, column, id_column, reads)
         chunks: Iterable[Chunk] = table.chunks(min(CHUNK_ROWS, reads.rows))
@@ -84,7 +84,7 @@ def featurize(
         reason=[],
         ids=None if name is None else [],
         id_column=name or "id",
-        provenance=_job(embedder, digest, {}),
+        provenance=job_of(embedder, digest, {}),
         input_column=reads.columns[0],
     )
     vectors = [result.X]
@@ -206,7 +206,7 @@ def featurize_file(
     """
     out = Path(out)
     _check_output(path, out, chunk_size, resume, overwrite)
-    reads = _reads(model)
+    reads = reads_of(model)
     chunk_size = min(chunk_size, reads.rows)
     table = open_table(path, column if column is not None else smiles_column, id_column, reads)
     formats.check_id_column(table.id_column, reads.columns[0])
@@ -220,8 +220,8 @@ def featurize_file(
     formats.schema(1, table.id_column, {}, **shape)  # refused now, not after hours of work
     if uncertainty:
         columns["uncertainty"] = True
-    with _embedding(model, device, batch_size, workers, limits, uncertainty) as embed:
-        job = _job(embed.facts, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
+    with opened(model, device, batch_size, workers, limits, uncertainty) as embed:
+        job = job_of(embed.facts, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
         start = time.perf_counter()
         with open_parts(out, job, resume, overwrite) as parts:
             if out.exists() and not overwrite:
@@ -257,9 +257,14 @@ def _check_output(path: str | Path, out: Path, chunk_size: int, resume: bool, ov
 
 
 @contextmanager
-def _embedding(
+def opened(
     model: str | Embedder, device: str, batch_size: int | None, workers: int, limits: Limits | None, uncertainty: bool
 ) -> Iterator[EmbedChunks]:
+    """A model that embeds chunks, here or in watched processes; see :func:`featurize_file`.
+
+    Raises:
+        InputError: a loaded model, and more than one process or a limit.
+    """
     if workers == 1 and limits is None:
         yield here(_load(model, device, batch_size), uncertainty)
         return
@@ -322,7 +327,7 @@ def _finished(out: Path, job: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-def _reads(model: str | Embedder) -> Modality:
+def reads_of(model: str | Embedder) -> Modality:
     """What a model reads; one given by name is not loaded for it."""
     if isinstance(model, str | Path):
         from molmv.models import modality_of
@@ -341,7 +346,7 @@ def _load(model: str | Embedder, device: str, batch_size: int | None) -> Embedde
     return model
 
 
-def _job(embedder: Embedder | Facts, digest: str | None, options: dict[str, Any]) -> dict[str, Any]:
+def job_of(embedder: Embedder | Facts, digest: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """What decides the output: compared on resuming, kept in the file's metadata."""
     return {
         "molmv": molmv.__version__,

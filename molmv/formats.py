@@ -9,6 +9,7 @@ whose ids or SMILES begin with ``=`` will be taken for formulas by a spreadsheet
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import zipfile
@@ -32,6 +33,7 @@ Tables = Callable[[Sequence[str] | None], Iterator["pa.Table"]]
 
 EXTENSIONS = (".parquet", ".csv", ".npz")
 METADATA_KEY = b"molmv"
+HASH_KEY = b"molmv.sha256"
 COLUMNS = ("row", "status", "reason", "embedding")
 INPUT = "smiles"
 UNCERTAINTY = "uncertainty"
@@ -84,7 +86,7 @@ def schema(
 
     check_id_column(id_column, input_column)
     ids = [] if id_column is None else [pa.field(id_column, pa.string())]
-    return pa.schema(
+    fields = pa.schema(
         [
             pa.field("row", pa.int64(), nullable=False),
             *ids,
@@ -93,9 +95,14 @@ def schema(
             pa.field("reason", pa.string(), nullable=False),
             *([pa.field(UNCERTAINTY, pa.float32())] if uncertainty else []),
             pa.field("embedding", pa.list_(_arrow_type(dtype), dim), nullable=False),
-        ],
-        {METADATA_KEY: json.dumps(metadata, sort_keys=True)},
+        ]
     )
+    return with_metadata(fields, metadata)
+
+
+def with_metadata(schema: pa.Schema, metadata: dict[str, Any]) -> pa.Schema:
+    """The same columns, made by something else."""
+    return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True)})
 
 
 def _arrow_type(dtype: str) -> pa.DataType:
@@ -173,6 +180,7 @@ def write(path: Path, schema: pa.Schema, tables: Tables, extension: str) -> None
 
 
 def _write_parquet(path: Path, schema: pa.Schema, tables: Tables) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     # Split by bytes, signs and exponents of many floats lie side by side, where they compress.
@@ -182,9 +190,69 @@ def _write_parquet(path: Path, schema: pa.Schema, tables: Tables) -> None:
         "use_byte_stream_split": ["embedding.list.element"],
         "write_page_checksum": True,
     }
-    with pq.ParquetWriter(path, schema, **options) as writer:
-        for table in tables(None):
-            writer.write_table(table, row_group_size=max(len(table), 1))
+    with path.open("wb") as file:
+        hashed = _Hashed(file, schema.metadata[METADATA_KEY])
+        with pq.ParquetWriter(pa.PythonFile(hashed, "w"), schema, **options) as writer:
+            for table in tables(None):
+                writer.write_table(table, row_group_size=max(len(table), 1))
+            writer.add_key_value_metadata({HASH_KEY: hashed.hexdigest()})
+
+
+class _Hashed:
+    """A file that is written, and the hash of all that was."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes], before: bytes) -> None:
+        self._file, self._hash = file, hashlib.sha256(before)
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.flush()
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def check_parquet(path: Path) -> bool:
+    """Compare a parquet file with the hash in its footer: of its metadata, and of every byte before the footer.
+
+    Returns:
+        Whether it has one; files written by molmv before 0.1 have none.
+
+    Raises:
+        InputError: it was changed, or is no parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+        if (pq.read_schema(path).metadata or {}).get(METADATA_KEY) != metadata.get(METADATA_KEY):  # Arrow's own copy
+            raise ValueError("its two copies of the metadata differ")
+        with path.open("rb") as file:
+            size = file.seek(-8, 2)
+            left = size - int.from_bytes(file.read(4), "little")
+            file.seek(0)
+            found = hashlib.sha256(metadata.get(METADATA_KEY, b""))
+            while left > 0 and (data := file.read(min(left, 1 << 20))):
+                found.update(data)
+                left -= len(data)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}.", "Write or copy it again.") from error
+    recorded = metadata.get(HASH_KEY)
+    if recorded is not None and recorded.decode(errors="replace") != found.hexdigest():
+        raise InputError(f"{path} was changed: its SHA-256 is not the recorded one.", "Write or copy it again.")
+    return recorded is not None
 
 
 def _write_csv(path: Path | IO[bytes], schema: pa.Schema, tables: Tables, with_vectors: bool = True) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -37,3 +37,24 @@ def locked(file: Path, output: Path) -> Iterator[None]:
         if lock.is_locked:
             file.unlink(missing_ok=True)  # while it is held: who opened it meanwhile finds that it is gone
             lock.release()
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and hold its lock while the body runs; a folder that stays empty goes away.
+
+    Raises:
+        OutputError: another process holds it, or the folder cannot be made.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {folder}: {error.strerror}.", "Name another one.") from error
+    try:
+        with locked(folder / LOCK, folder):
+            yield
+    finally:
+        if new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()

@@ -7,6 +7,7 @@ same input, model and options.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -29,13 +30,14 @@ class Parts:
 
     Attributes:
         folder: where they are.
-        job: what they are part of (input, model, options, versions).
+        job: what they are part of (input, model, options, versions); of any job if None is given.
         counts: rows with each status.
     """
 
-    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, job: dict[str, Any] | None = None) -> None:
         self.folder = folder
-        self.job = job
+        self.job = job or {}
+        self._any_job = job is None
         self.counts: Counter[str] = Counter()
         self._entries: list[dict[str, Any]] = []
 
@@ -57,8 +59,10 @@ class Parts:
         counts = Counter(table.column("status").to_pylist())
         self._entries.append({"file": path.name, "sha256": sha256(path), "status": dict(counts)})
         self.counts += counts
+        content: dict[str, Any] = {"job": self.job, "parts": self._entries}
+        content["sha256"] = _digest(content)
         with replacing(self._manifest) as temporary:
-            temporary.write_text(json.dumps({"job": self.job, "parts": self._entries}, indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The chunks, one at a time; all columns or some."""
@@ -87,12 +91,14 @@ class Parts:
         hint = "Start over with --overwrite."
         try:
             found = json.loads(self._manifest.read_text(encoding="utf-8"))
+            if found.pop("sha256") != _digest(found):
+                raise ValueError
             entries = found["parts"]
             counts = sum((Counter(entry["status"]) for entry in entries), Counter())
             hashes = [entry["sha256"] for entry in entries]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutputError(f"{self._manifest} is damaged.", hint) from error
-        changed = differences(found.get("job"), self.job)
+        changed = [] if self._any_job else differences(found.get("job"), self.job)
         if changed:
             raise OutputError(f"{self.folder} is of another job: {', '.join(changed)} changed.", hint)
         for i, recorded in enumerate(hashes):
@@ -151,6 +157,10 @@ def open_parts(out: Path, job: dict[str, Any], resume: bool, overwrite: bool) ->
     finally:
         with suppress(OSError):  # not empty, or gone
             folder.rmdir()
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def differences(old: Any, new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from molmv.atomic import replacing
 from molmv.errors import OutputError
 from molmv.rows import QUARANTINED, Rows
 from molmv.table import Chunk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMNS = ("row", "id", "input", "status", "reason")
 
@@ -16,6 +21,25 @@ COLUMNS = ("row", "id", "input", "status", "reason")
 def quarantine_path(out: Path) -> Path:
     """Where the list of an output is, if there is anything to list."""
     return out.with_name(f"{out.name}.quarantine.csv")
+
+
+def list_blocks(path: Path, blocks: Iterable[tuple[str, pa.Table]]) -> None:
+    """List what is to be listed of some blocks, each with the name of its input file; no file if there is nothing.
+
+    Raises:
+        OutputError: the list cannot be written.
+    """
+    found = []
+    for source, table in blocks:
+        names = table.column_names
+        value = names[names.index("status") - 1]
+        key = names[1] if names[1] != value else None
+        for line in table.drop_columns("embedding").to_pylist():
+            if line["status"] in QUARANTINED:
+                found.append(
+                    (source, line["row"], line[key] if key else "", line[value], line["status"], line["reason"])
+                )
+    _write(path, ("source", *COLUMNS), found)
 
 
 class Quarantine:
@@ -49,14 +73,13 @@ class Quarantine:
             self._entries += [["" if cell is None else str(cell) for cell in row] for row in cells]
             self._write()
 
-    def clear(self) -> None:
-        """Forget all, and remove the file."""
-        self._entries.clear()
-        self._write()
-
     def _write(self) -> None:
-        if not self._entries:
-            self.path.unlink(missing_ok=True)
-            return
-        with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *self._entries])
+        _write(self.path, COLUMNS, self._entries)
+
+
+def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

@@ -29,6 +29,8 @@ _VERBS = {
     "neighbours": "molmv.cli.neighbours:neighbours",
     "export": "molmv.cli.export:export",
     "bench": "molmv.cli.bench:bench",
+    "verify": "molmv.cli.verify:verify",
+    "merge": "molmv.cli.verify:merge",
     "doctor": "molmv.cli.doctor:doctor",
 }
 

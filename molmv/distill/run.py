@@ -7,8 +7,9 @@ import logging
 import signal
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import wraps
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,8 +20,10 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from molmv import folder
+from molmv.atomic import replacing
 from molmv.density import DENSITIES
 from molmv.device import multiplies_bfloat16, pick_device
 from molmv.distill.config import DistillConfig
@@ -30,6 +33,7 @@ from molmv.distill.module import DistillModule
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import CheckpointError, ConfigError, InputError, OutputError, StoreError
 from molmv.hashing import sha256
+from molmv.locking import locked_folder
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.student import StudentKind
 from molmv.student.checkpoint import CONFIG, Checkpoint, load_checkpoint, save_checkpoint
@@ -65,6 +69,19 @@ def _without_chatter() -> Iterator[None]:
             logger.setLevel(levels[name])
 
 
+def _alone(train: Callable[..., Path]) -> Callable[..., Path]:
+    """Refuse a second run on one output; the ranks of one run are one."""
+
+    @wraps(train)
+    def locked(config: DistillConfig, **options: Any) -> Path:
+        output = Path(config.output)
+        with nullcontext() if rank_zero_only.rank or output.is_file() else locked_folder(output):
+            return train(config, **options)
+
+    return locked
+
+
+@_alone
 @_without_chatter()
 def distill(
     config: DistillConfig, *, resume: bool = False, loggers: Iterable[Logger] = (), progress: bool = False
@@ -318,5 +335,6 @@ def _export(
     digest = save_checkpoint(checkpoint, output / STUDENT)
     standardisers = dict(zip(module.names, module.standardisers, strict=True))
     save_heads(output, module.loss, standardisers, digest)  # type: ignore[arg-type]
-    (output / "summary.json").write_text(json.dumps(provenance["held_out"], indent=1) + "\n")
+    with replacing(output / "summary.json") as temporary:
+        temporary.write_text(json.dumps(provenance["held_out"], indent=1) + "\n")
     return output / STUDENT

@@ -18,6 +18,7 @@ from molmv.evaluate.protocols import PROTOCOLS
 from molmv.evaluate.published import Published, page, read_published
 from molmv.evaluate.runner import Progress, Result, load_prepared, run
 from molmv.evaluate.tasks import Task, describe
+from molmv.locking import locked_folder
 
 DEFAULT = "strict"
 
@@ -149,10 +150,11 @@ def evaluate(
         return replace(report, files=tuple(_write(report, folder, draw)))
 
     # Tables are written after every model: a run that is cut off leaves whole rows.
-    results = run(
-        plan, lines, prepared, chosen, folder / "scores", jobs, progress, others, lambda r: report_of(r, False)
-    )
-    report = report_of(results, plots)
+    with locked_folder(folder):
+        results = run(
+            plan, lines, prepared, chosen, folder / "scores", jobs, progress, others, lambda r: report_of(r, False)
+        )
+        report = report_of(results, plots)
     if mlflow is not None:
         _track(report, plan, mlflow)
     return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -25,6 +26,7 @@ from molmv.evaluate.protocols import PROTOCOLS
 from molmv.evaluate.tasks import Task
 
 Progress = Callable[[str, int, int], None]
+HASH = "sha256"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,10 @@ def run(
 
     for job in every:
         if job.path.is_file():
-            results[job.path] = Result(job.contender.name, job.task.name, job.head, tuple(_read(job.path)))
+            try:
+                results[job.path] = Result(job.contender.name, job.task.name, job.head, tuple(read_scores(job.path)))
+            except InputError as error:  # one job more
+                warnings.warn(f"{error.message} It is passed over.", stacklevel=2)
     todo = [job for job in wanted if job.path not in results]
     total = len(results) + len(todo)
     with _pool(min(jobs, len(todo))) as submit:
@@ -181,16 +186,28 @@ def _place(folder: Path, protocol: Evaluation, contender: Contender, task: Task,
 
 def _write(path: Path, scores: Sequence[Score]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Score._fields)
-        writer.writerows(scores)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Score._fields)
+    writer.writerows(scores)
+    data = text.getvalue().encode()
+    with replacing(path) as temporary:
+        temporary.write_bytes(data + f"{HASH},{hashlib.sha256(data).hexdigest()}\n".encode())
 
 
-def _read(path: Path) -> Iterator[Score]:
+def read_scores(path: Path) -> list[Score]:
+    """The scores of one finished job. The last line is the hash of those before; where it lacks, nothing is compared.
+
+    Raises:
+        InputError: the file was changed; names it.
+    """
     kinds = (str, str, int, str, str, float, float, int, int)
-    with path.open(newline="") as file:
-        rows = csv.reader(file)
-        next(rows)
-        for row in rows:
-            yield Score(*(kind(cell) for kind, cell in zip(kinds, row, strict=True)))
+    data = path.read_bytes()
+    head, mark, recorded = data.rpartition(f"{HASH},".encode())
+    if mark and recorded != f"{hashlib.sha256(head).hexdigest()}\n".encode():
+        raise InputError(f"{path} was changed: its hash is not the recorded one.", "Delete it, and evaluate again.")
+    try:
+        rows = list(csv.reader((head if mark else data).decode().splitlines()))[1:]
+        return [Score(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path} is damaged: {error}.", "Delete it, and evaluate again.") from error

@@ -15,6 +15,7 @@ from molmv.cards import TeacherCard
 HANG, SEGFAULT, MEMORY, EXIT = "[Xe]", "[Kr]", "[Ar]", "[Ne]"
 ALONE = "[He]"  # two of them in one batch kill
 WORKER_KILL = "[Rn]"  # kills the first process that sees it, and none after
+PARENT_KILL = "[Og]"  # likewise the one that watches it
 
 
 class Poison:
@@ -41,6 +42,10 @@ class Poison:
         if WORKER_KILL in inputs and not self._seen.exists():
             self._seen.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if PARENT_KILL in inputs and not self._seen.exists():
+            self._seen.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
         if MEMORY in inputs:
             eaten = []
             for _ in range(40):

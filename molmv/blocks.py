@@ -1,0 +1,352 @@
+"""A folder of embeddings: one parquet file a block of an input file, under a name that says which.
+
+``library.csv-000003.parquet`` holds rows 3 × chunk size and on of ``library.csv``, counted within that file. Whoever
+writes blocks notes each in a journal of his own, ``_blocks-2-of-8.jsonl``, once it is on the disk: one line of JSON a
+block, with its hash. Shards need not know of each other; the journals together say whether the folder is whole. Names
+that begin with ``_`` are passed over by programs that read folders of parquet.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molmv import formats
+from molmv.atomic import replacing
+from molmv.errors import InputError, OutputError, StoreError
+from molmv.hashing import sha256
+from molmv.table import Chunk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+READABLE = (".csv", ".tsv", ".tab", ".smi", ".smiles", ".ism", ".txt", ".parquet")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of some runs that share the blocks: number ``index`` of ``count``, from 1."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str) -> Shard:
+        """From ``i/n``.
+
+        Raises:
+            InputError: it is no such thing.
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise InputError(f"Expected a shard like 3/8, found {text!r}.", "Count them from 1.")
+        return cls(int(index), int(count))
+
+    def takes(self, source: int, sources: int, number: int) -> bool:
+        """Whether a block is its own. Whole files where there is one for each shard, since all of a file is read."""
+        return (source if sources >= self.count else source + number) % self.count == self.index - 1
+
+    def __str__(self) -> str:
+        return f"{self.index}-of-{self.count}"
+
+
+@dataclass(frozen=True)
+class Block(Chunk):
+    """A chunk that knows where it is from.
+
+    Attributes:
+        source: name of its input file.
+        number: which chunk of that file.
+    """
+
+    source: str = ""
+    number: int = 0
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its embeddings."""
+        return block_file(self.source, self.number)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a journal says of a block; see :class:`Block`."""
+
+    source: str
+    number: int
+    start: int
+    status: dict[str, int]
+    sha256: str
+
+    @property
+    def rows(self) -> int:
+        """How many rows the block has."""
+        return sum(self.status.values())
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return block_file(self.source, self.number)
+
+
+def block_file(source: str, number: int) -> str:
+    """Name of a block's file."""
+    return f"{source}-{number:06d}.parquet"
+
+
+def find_sources(inputs: str | Path) -> list[Path]:
+    """The input files: one file, the matches of a glob, or the tables in a folder and its folders, sorted.
+
+    Raises:
+        InputError: there is none, or two have one name.
+    """
+    path = Path(inputs)
+    if path.is_dir():
+        found = [p for p in path.rglob("*") if p.is_file() and _readable(p)]
+    elif path.exists() or not glob.has_magic(str(inputs)):
+        found = [path]
+    else:
+        root = Path(path.anchor or ".")
+        found = [match for match in root.glob(str(path.relative_to(path.anchor))) if match.is_file()]
+    if not found:
+        raise InputError(f"{inputs}: no input file.", f"They end in {', '.join(READABLE)}, maybe with .gz.")
+    names = Counter(p.name for p in found)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise InputError(
+            f"{inputs}: two input files are called {twice[0]}.", "Blocks are named after them: rename one."
+        )
+    return sorted(found, key=lambda p: (str(p.parent), p.name))
+
+
+def _readable(path: Path) -> bool:
+    hidden = path.name.startswith((".", "_"))
+    return not hidden and Path(path.name.lower().removesuffix(".gz")).suffix in READABLE
+
+
+def write_block(folder: Path, block: Block, table: pa.Table) -> Entry:
+    """Write the embeddings of a block; when this returns they survive a kill and a power cut."""
+    path = folder / block.file
+    with replacing(path) as temporary:
+        formats.write(temporary, table.schema, lambda columns: iter([table]), ".parquet")
+    status = Counter(table.column("status").to_pylist())
+    return Entry(block.source, block.number, block.start, dict(sorted(status.items())), sha256(path))
+
+
+def journal_path(folder: Path, shard: Shard) -> Path:
+    """Where a shard notes its blocks."""
+    return folder / f"_blocks-{shard}.jsonl"
+
+
+class Journal:
+    """What one shard has done.
+
+    Args:
+        path: see :func:`journal_path`; it need not exist.
+
+    Attributes:
+        head: ``job``, ``shard`` and ``sources`` (names of all input files); empty before :meth:`begin`.
+        digests: SHA-256 of each input file that was begun.
+        lengths: rows of each input file that was read to its end.
+        blocks: finished ones, by name of their file.
+        complete: whether nothing is left to do.
+
+    Raises:
+        StoreError: it was changed; names it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.head: dict[str, Any] = {}
+        self.digests: dict[str, str] = {}
+        self.lengths: dict[str, int] = {}
+        self.blocks: dict[str, Entry] = {}
+        self.complete = False
+        self._whole = 0  # bytes of whole lines
+        self._hash = hashlib.sha256()
+        if path.exists():
+            self._read(path.read_bytes())
+
+    def _read(self, data: bytes) -> None:
+        try:
+            for line in data.splitlines(keepends=True):
+                if not line.endswith(b"\n"):  # the writer was killed
+                    break
+                entry = json.loads(line)
+                checked = entry.pop("line")
+                if checked != _line_hash(entry):
+                    raise ValueError("a line is not what was written")
+                if entry.get("complete") not in (None, self._hash.hexdigest()):
+                    raise ValueError("lines are missing or changed")
+                self._take(entry)
+                self._hash.update(line)
+                self._whole += len(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{self.path} was changed: {error}.", "Start over with --overwrite.") from error
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        if "job" in entry:
+            self.head = entry
+        elif "digest" in entry:
+            self.digests[entry["source"]] = entry["digest"]
+        elif "rows" in entry:
+            self.lengths[entry["source"]] = entry["rows"]
+        elif "complete" in entry:
+            self.complete = True
+        else:
+            block = Entry(**entry)
+            self.blocks[block.file], self.complete = block, False
+
+    def begin(self, job: dict[str, Any], shard: Shard, sources: Sequence[str]) -> None:
+        """Say what is done."""
+        self._add({"job": job, "shard": [shard.index, shard.count], "sources": list(sources)})
+
+    def begin_source(self, source: str, digest: str) -> None:
+        """Say which input file is read.
+
+        Raises:
+            OutputError: an earlier run read another one of that name.
+        """
+        if self.digests.get(source, digest) != digest:
+            raise OutputError(f"{self.path}: {source} has changed since.", "Start over with --overwrite.")
+        if source not in self.digests:
+            self._add({"source": source, "digest": digest})
+
+    def end_source(self, source: str, rows: int) -> None:
+        """Say how long it was."""
+        if source not in self.lengths:
+            self._add({"source": source, "rows": rows})
+
+    def add(self, block: Entry) -> None:
+        """Note a block that is written."""
+        self._add(asdict(block))
+
+    def finish(self) -> None:
+        """Say that nothing is left to do."""
+        if not self.complete:
+            self._add({"complete": self._hash.hexdigest()})
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        line = json.dumps({**entry, "line": _line_hash(entry)}).encode() + b"\n"
+        try:
+            with self.path.open("rb+" if self._whole else "wb") as file:
+                file.seek(self._whole)
+                file.truncate()  # half a line
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {self.path}: {error.strerror}.", "Check the disk and its rights."
+            ) from error
+        self._hash.update(line)
+        self._whole += len(line)
+        self._take(json.loads(json.dumps(entry)))
+
+
+def _line_hash(entry: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entry).encode()).hexdigest()[:16]
+
+
+class Dataset:
+    """A folder of blocks that is whole.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        job: what made it; the same for all shards.
+        sources: name, rows and SHA-256 of each input file, in order.
+        blocks: in order.
+
+    Raises:
+        StoreError: blocks that are missing, doubled or foreign, shards that are missing or unfinished; names them.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        journals = [Journal(p) for p in sorted(self.path.glob("_blocks-*-of-*.jsonl"))]
+        journals = [journal for journal in journals if journal.head]
+        if not journals:
+            raise StoreError(f"{self.path} is no folder of embeddings: it has no _blocks-….jsonl.")
+        problems = [*_shard_problems(journals)]
+        self.job: dict[str, Any] = journals[0].head["job"]
+        names: list[str] = journals[0].head["sources"]
+        size = self.job["options"]["chunk_size"]
+        by_file: dict[str, Entry] = {}
+        for journal in journals:
+            problems += [f"{name} is doubled" for name in journal.blocks if name in by_file]
+            by_file |= journal.blocks
+        lengths = {name: rows for journal in journals for name, rows in journal.lengths.items()}
+        digests = {name: digest for journal in journals for name, digest in journal.digests.items()}
+        expected = [block_file(name, number) for name in names for number in range(-(-lengths.get(name, 0) // size))]
+        here = {p.name for p in self.path.glob("*.parquet")}
+        problems += [f"{name} was not read to its end" for name in names if name not in lengths]
+        problems += [f"{name} is missing" for name in expected if name not in by_file or name not in here]
+        problems += [f"{name} is foreign" for name in sorted(here - set(expected))]
+        if problems:
+            more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+            raise StoreError(f"{self.path}: {'; '.join(problems[:5])}{more}.", "Run the shards again with --resume.")
+        self.blocks = [by_file[name] for name in expected]
+        self.sources = [{"name": name, "rows": lengths[name], "sha256": digests[name]} for name in names]
+
+    def verify(self) -> Iterator[Entry]:
+        """Every block, after it was compared with its hash.
+
+        Raises:
+            StoreError: one was changed; names it.
+        """
+        for block in self.blocks:
+            found = sha256(self.path / block.file)
+            if found != block.sha256:
+                raise StoreError(
+                    f"{self.path / block.file} was changed: its SHA-256 is {found}, expected {block.sha256}.",
+                    "Delete it, and run its shard again with --overwrite.",
+                )
+            yield block
+
+    def schema(self, metadata: dict[str, Any]) -> pa.Schema:
+        """Of all blocks, made by something else."""
+        import pyarrow.parquet as pq
+
+        options, column = self.job["options"], formats.INPUT
+        if self.blocks:
+            names = pq.read_schema(self.path / self.blocks[0].file).names
+            column = names[names.index("status") - 1]
+        uncertainty, dtype = "uncertainty" in options, options.get("dtype", "float32")
+        return formats.schema(self.job["dim"], options["id_column"], metadata, uncertainty, dtype, column)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """All blocks as one table, rows counted through; all columns or some."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema, start = self.schema({}), 0
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        for block in self.verify():
+            table = pq.read_table(self.path / block.file, columns=schema.names).cast(schema)
+            if "row" in schema.names:
+                rows = pa.array(range(start, start + len(table)), pa.int64())
+                table = table.set_column(schema.get_field_index("row"), schema.field("row"), rows)
+            start += block.rows
+            yield table
+
+
+def _shard_problems(journals: Sequence[Journal]) -> Iterator[str]:
+    first = journals[0]
+    count = first.head["shard"][1]
+    for journal in journals:
+        if any(journal.head[key] != first.head[key] for key in ("job", "sources")) or journal.head["shard"][1] != count:
+            yield f"{journal.path.name} is of another job than {first.path.name}"
+        if not journal.complete:
+            yield f"{journal.path.name} is unfinished"
+    there = {journal.head["shard"][0] for journal in journals}
+    for index in sorted(set(range(1, count + 1)) - there):
+        yield f"shard {index}/{count} is missing"

@@ -1,0 +1,216 @@
+"""Embedding on a Ray cluster: the folder of blocks that :mod:`molmv.featurizing_blocks` writes, by many machines.
+
+Ray Data reads the input files, one task a file, and hands each block to an actor that holds the model. The actor
+watches its model in a process of its own, as the local engine does, and writes the block; the driver notes it in the
+journal. Actors that die are replaced, and their blocks are done again: under the same names, with the same bytes.
+All machines must see the input and the output under the same paths.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from molmv import formats
+from molmv.blocks import Block, Entry, Shard, write_block
+from molmv.embed_chunks import Facts, load
+from molmv.errors import InputError, MissingExtraError
+from molmv.featurizing import Summary
+from molmv.featurizing_blocks import (
+    Options,
+    Plan,
+    Progress,
+    finish,
+    make_plan,
+    open_journal,
+    read_blocks,
+    summary,
+)
+from molmv.hashing import sha256
+from molmv.supervising import Limits, Worker
+
+OBJECT_STORE = 128 * 2**20  # bytes; blocks of text are small
+ATTEMPTS = 5  # to start a cluster
+
+
+def featurize_on_ray(
+    inputs: str | Path,
+    out: str | Path,
+    model: str,
+    options: Options | None = None,
+    address: str | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """As :func:`molmv.featurizing_blocks.featurize_blocks`, on Ray.
+
+    Args:
+        inputs: a file, a glob, or a folder of tables.
+        out: the folder.
+        model: name of a model.
+        options: ``workers`` are actors; each takes one core, and one GPU if the device is cuda.
+        address: of a running cluster; None: one on this machine that lives as long as the run. Nothing in the
+            environment is asked.
+        progress: called with the rows done and None.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        InputError, OutputError: as there.
+    """
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
+    out, options = Path(out).absolute(), options or Options()
+    plan = make_plan(inputs, model, options, Shard())
+    if plan.reads.in_file:
+        raise InputError(f"Ray is given texts, not {plan.reads.noun}s.", "Share the work by --shard.")
+    plan = replace(plan, sources=tuple(source.absolute() for source in plan.sources))
+    wanted = (model, options.device, options.batch_size, options.uncertainty)
+    facts = _facts(wanted)
+    start = time.perf_counter()
+    with open_journal(out, plan, facts) as journal, cluster(address, options.workers):
+        before = done = sum(block.rows for block in journal.blocks.values())
+        if progress:
+            progress(done, None)
+        for source in plan.sources:
+            journal.begin_source(source.name, sha256(source))
+        for note in _run(plan, facts, out, wanted, frozenset(journal.blocks)):
+            if "length" in note:
+                journal.end_source(note["source"], note["length"])
+                continue
+            entry = Entry(**note)
+            journal.add(entry)
+            done += entry.rows
+            if progress:
+                progress(done, None)
+        finish(out, plan, journal)
+        return summary(journal, before, time.perf_counter() - start, out, plan.reads.name)
+
+
+def _facts(wanted: tuple[Any, ...]) -> Facts:
+    """What the model says of itself, without loading it into this process."""
+    worker = Worker(load, wanted, Limits())
+    worker.start()
+    try:
+        worker.wait()
+        facts: Facts = worker.said
+        return facts
+    finally:
+        worker.close()
+
+
+@contextmanager
+def cluster(address: str | None, workers: int) -> Iterator[None]:
+    """Ray, joined or started while the body runs; one that this process has joined already is used as it is.
+
+    Args:
+        address: of a running cluster; None: one on this machine, whatever ``RAY_ADDRESS`` says.
+        workers: actors that it must have room for.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell the vendor
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address is not None:
+            ray.init(address, **quiet)
+        else:
+            cores = max(workers + 1, 2)  # one for the tasks that read
+            start = partial(ray.init, "local", num_cpus=cores, include_dashboard=False, **quiet)
+            _patiently(partial(start, object_store_memory=OBJECT_STORE))
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _patiently(start: Callable[[], Any]) -> None:
+    """Ray gives its own start 30 seconds, which are too few on a busy machine."""
+    import ray
+
+    for attempt in range(ATTEMPTS):
+        try:
+            start()
+            return
+        except Exception as error:  # Ray's own is a plain Exception
+            ray.shutdown()
+            if attempt == ATTEMPTS - 1 or "timed out" not in str(error):
+                raise
+
+
+def _run(
+    plan: Plan, facts: Facts, out: Path, wanted: tuple[Any, ...], finished: frozenset[str]
+) -> Iterator[dict[str, Any]]:
+    """Notes of blocks that are written, and of input files that were read to their end, as they come."""
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = 1  # byte: every block of ours is one of Ray's, and goes to whoever is free
+    sources = [{"source": str(source)} for source in plan.sources]
+    files = ray.data.from_items(sources, override_num_blocks=len(sources))
+    blocks = files.map_batches(_Reader(plan, finished), batch_size=1, num_cpus=0.5)
+    notes = blocks.map_batches(
+        _Actor,
+        fn_constructor_args=(plan, facts, out, wanted),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=plan.options.workers),
+        num_cpus=1,
+        num_gpus=1 if plan.options.device.startswith("cuda") else 0,
+    )
+    for row in notes.iter_rows():
+        yield json.loads(row["note"])
+
+
+class _Reader:
+    """From an input file to its blocks, as JSON: an escape keeps what no text column of Arrow would."""
+
+    def __init__(self, plan: Plan, finished: frozenset[str]) -> None:
+        self.plan, self.finished = plan, finished
+
+    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for source in batch["source"]:
+            rows = 0
+            for block in read_blocks(self.plan, Path(source), 0):
+                rows += len(block)
+                if block.file not in self.finished:
+                    yield {"block": np.array([json.dumps(asdict(block))])}
+            note = {"source": Path(source).name, "length": rows}
+            yield {"block": np.array([json.dumps(note)])}
+
+
+class _Actor:
+    """Holds a watched process with the model; embeds blocks and writes them."""
+
+    def __init__(self, plan: Plan, facts: Facts, out: Path, wanted: tuple[Any, ...]) -> None:
+        self.schema, self.out = plan.schema(facts), out
+        workers = max(plan.options.workers, 2)  # one thread, and its share of the memory
+        self.worker = Worker(load, wanted, plan.options.limits or Limits(), workers)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        notes = [self._one(json.loads(text)) for text in batch["block"]]
+        return {"note": np.array([json.dumps(note) for note in notes])}
+
+    def _one(self, found: dict[str, Any]) -> dict[str, Any]:
+        if "length" in found:
+            return found
+        found["problems"] = {int(i): why for i, why in found["problems"].items()}
+        block = Block(**found)
+        rows, X, *unsure = self.worker.embed(block)
+        table = formats.to_table(
+            self.schema, block.start, block.values, block.ids, rows, X, unsure[0] if unsure else None
+        )
+        return asdict(write_block(self.out, block, table))
