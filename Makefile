@@ -4,6 +4,8 @@
 # make check     ruff, mypy, import contracts, documentation
 # make audit     known advisories on what is installed; needs a network, and says so
 # make docs      the documentation as a site in build/site
+# make notebooks run the notebooks again, in place
+# make install-check  wheel, sdist and a new environment of each of PYTHONS; fetches several GB
 # make students  distils the released students again: hours; goes on where it stopped
 # make tables    evaluates all models under all protocols, beside published rows: hours; goes on where it stopped
 # make clean     removes caches and what demo wrote; keeps .venv, and in build/ what took hours
@@ -16,7 +18,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 STORE  := build/library_embeddings.parquet
 
-.PHONY: demo test test-all check audit docs students tables clean
+.PHONY: demo test test-all check audit docs notebooks install-check students tables clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.molmv-core
@@ -47,6 +49,14 @@ audit: $(VENV)/.molmv-dev
 
 docs: $(VENV)/.molmv-dev
 	$(BIN)/mkdocs build --strict
+
+notebooks: $(VENV)/.molmv-dev
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/execute.py
+
+PYTHONS ?= python3.11 python3.12 python3.13
+
+install-check: $(VENV)/.molmv-dev
+	benchmarks/install_check.sh $(PYTHONS)
 
 CORPUS   ?= ../shared/data/corpus/permissive.smi.gz
 TEACHERS := minimol pretrain-gnn-gcn-contextpred pretrain-gnn-graphsage-contextpred rxnfp-bert-pretrained \

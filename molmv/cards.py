@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from molmv import modality
 from molmv.documents import parse_toml, read_text
-from molmv.errors import CardError, UnknownNameError
+from molmv.errors import CardError, UnknownNameError, did_you_mean
 from molmv.hashing import sha256
 from molmv.names import is_name
 
@@ -176,8 +176,7 @@ def load_card(name: str) -> TeacherCard:
         return _deepchem_card(name)
     path = Path(name) if name.endswith(".toml") else card_folder() / f"{name}.toml"
     if not name.endswith(".toml") and name not in card_names():
-        near = difflib.get_close_matches(name, card_names(), n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "See `molmv teachers list`."
+        hint = did_you_mean(name, card_names(), "See `molmv teachers list`.")
         raise UnknownNameError(f"No teacher is called {name!r}.", hint)
     return read_card(path)
 

@@ -6,6 +6,7 @@ The command line prints both on one line each, without a traceback, and exits wi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -91,3 +92,17 @@ def _again(kind: type[MolmvError], message: str, hint: str) -> MolmvError:
     error = kind.__new__(kind)
     MolmvError.__init__(error, message, hint)
     return error
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The hint for a name that may be mistyped: the nearest that is known, in upper or lower case; else another hint.
+
+    Example:
+        >>> did_you_mean("MinMol", ["ecfp", "minimol"])
+        "Did you mean 'minimol'?"
+    """
+    import difflib
+
+    names = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    return f"Did you mean {names[near[0]]!r}?" if near else otherwise

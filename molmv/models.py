@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from molmv import adapters, cards
 from molmv.cards import TeacherCard
-from molmv.errors import MolmvError, UnknownNameError
+from molmv.errors import MolmvError, UnknownNameError, did_you_mean
 from molmv.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def load_student(name_or_path: str | Path, device: str = "auto", batch_size: int
     if str(name_or_path) not in student_names() and not Path(name_or_path).is_dir():
         raise UnknownNameError(
             f"{str(name_or_path)!r} is neither a released student nor a folder.",
-            f"Released students: {', '.join(student_names()) or 'none'}.",
+            did_you_mean(
+                str(name_or_path), student_names(), f"Released students: {', '.join(student_names()) or 'none'}."
+            ),
         )
     return Student.load(_checkpoint(name_or_path), device=device, batch_size=batch_size)
 
@@ -100,7 +102,8 @@ def load_embedder(name_or_path: str, device: str = "auto", batch_size: int | Non
         teacher = load_teacher(name_or_path, device)
     except UnknownNameError as error:
         students = ", ".join(student_names()) or "none"
-        raise UnknownNameError(f"No model is called {name_or_path!r} (students: {students}).", error.hint) from error
+        hint = did_you_mean(name_or_path, [*student_names(), *cards.card_names()], error.hint)
+        raise UnknownNameError(f"No model is called {name_or_path!r} (students: {students}).", hint) from error
     if batch_size:
         teacher.batch_size = batch_size
     return teacher

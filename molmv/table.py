@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from molmv import folder
-from molmv.errors import InputError
+from molmv.errors import InputError, did_you_mean
 from molmv.hashing import sha256
 from molmv.modality import Modality, of
 from molmv.textfile import TextFile
@@ -297,7 +297,7 @@ def _position(file: TextFile, names: Sequence[str], wanted: str) -> int:
     if not found:
         raise InputError(
             f"{file.name} has no column {wanted!r}; its columns are: {', '.join(names) or '(none)'}.",
-            "Name one of them.",
+            did_you_mean(wanted, names, "Name one of them."),
         )
     if len(found) > 1:
         raise InputError(f"{file.name} has {len(found)} columns called {wanted!r}.", "Rename one of them.")

@@ -102,7 +102,7 @@ def test_moleculenet_is_a_task(solubility, monkeypatch):
     source = pd.read_csv(solubility / "delaney-processed.csv").drop(index=[3, 5])
     np.testing.assert_allclose(task.Y[:, 0], source.iloc[:, 1])
     for wrong in ("delany", "delaney:solubility"):
-        with pytest.raises(UnknownNameError, match=r"Did you mean delaney|has no label"):
+        with pytest.raises(UnknownNameError, match=r"Did you mean 'delaney'|has no label"):
             load_task(f"moleculenet:{wrong}")
 
 

@@ -2,8 +2,10 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from functools import cache
@@ -150,6 +152,27 @@ def test_wheel_holds_cards_and_students(tmp_path: Path):
     assert {f"molmv/students/{student.name}/model.safetensors" for student in STUDENTS} <= names
     assert {"molmv/py.typed", "molmv/errors.py"} <= names
     assert not [name for name in names if name.startswith(("tests/", "examples/", "teachers/"))]
+
+
+@pytest.mark.slow
+def test_sdist_makes_the_same_wheel(tmp_path: Path):
+    def build(what: str, where: Path) -> Path:
+        command = [sys.executable, "-m", "hatchling", "build", "-t", what, "-d", str(tmp_path / what)]
+        subprocess.run(command, cwd=where, check=True, capture_output=True)
+        made = next((tmp_path / what).iterdir())
+        assert made.stat().st_size <= 60_000_000
+        return made
+
+    def contents(wheel: Path) -> dict[str, int]:
+        return {
+            info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist() if "dist-info" not in info.filename
+        }
+
+    sdist, expected = build("sdist", ROOT), contents(build("wheel", ROOT))
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    shutil.rmtree(tmp_path / "wheel")
+    assert contents(build("wheel", next((tmp_path / "unpacked").iterdir()))) == expected
 
 
 def test_wheel_is_small(tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from molmv.cards import TeacherCard
-from molmv.errors import CardError, MissingExtraError, UnknownNameError
+from molmv.errors import CardError, MissingExtraError, UnknownNameError, did_you_mean
 
 #: Those whose definition knows no order of the atoms; MAP and all that embed a conformer get canonical SMILES.
 ORDER_FREE = ("ECFP", "AtomPair", "TopologicalTorsion", "MACCS", "RDKit")
@@ -81,8 +80,6 @@ def fingerprint_class(card: TeacherCard) -> Any:
     name = str(card.options.get("fingerprint", ""))
     known = [n.removesuffix("Fingerprint") for n in dir(skfp) if n.endswith("Fingerprint")]
     if name not in known:
-        lower = {n.lower(): n for n in known}
-        near = difflib.get_close_matches(name.lower(), lower, n=1)
-        hint = f"Did you mean {lower[near[0]]!r}?" if near else f"Known: {', '.join(known)}."
+        hint = did_you_mean(name, known, f"Known: {', '.join(known)}.")
         raise UnknownNameError(f"scikit-fingerprints has no fingerprint {name!r}.", hint)
     return getattr(skfp, f"{name}Fingerprint")

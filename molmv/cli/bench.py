@@ -26,6 +26,10 @@ def bench(
     """Time each stage of `molmv featurize` on this machine: read, screen, parse, network, write.
 
     Molecules of one library share substructures, which a student computes once: give a file of your own.
+
+    **Example**
+
+    `molmv bench library.csv --for 5000000`
     """
     from molmv.bench import bench as measure
 

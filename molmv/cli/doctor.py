@@ -16,6 +16,10 @@ def doctor(
     """Show versions, device, caches, extras, students, and which teachers can be loaded here.
 
     Teachers are told from installed packages and names of files; `molmv teachers check` compares their vectors.
+
+    **Example**
+
+    `molmv doctor --load`
     """
     from molmv.doctor import examine
 

@@ -13,7 +13,7 @@ from molmv.cli import terminal
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Files of embeddings; folders of distillations, stores, evaluations; in any mixture."),
+        typer.Argument(help="Files of embeddings; folders of distillations, stores, evaluations, fits; any mixture."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", "--output", help="The page.")] = Path("report.html"),
     table: Annotated[
@@ -35,6 +35,8 @@ def report(
     `molmv report embeddings.parquet --table library.csv`
 
     `molmv report build/mine build/store evaluation -o report.html`
+
+    `molmv report assay_pIC50 -o model.html`
     """
     from molmv.reporting import report as run
 

@@ -26,6 +26,10 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="For other progra
 
     `weights` says where they lie: in the mirror, the cache or an installed package; `computed` teachers have none.
     Any fingerprint of scikit-fingerprints is a teacher too: `skfp:MHFP`, `skfp:Avalon-count`.
+
+    **Example**
+
+    `molmv teachers list --json`
     """
     from molmv import cards
     from molmv.availability import availability
@@ -58,7 +62,14 @@ def show(
     name: Annotated[str, typer.Argument(help="Name of a teacher, path of a card, or skfp:NAME[-count].")],
     as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
 ) -> None:
-    """Show a teacher's card: source, licence, what it was trained on, which labels it has seen."""
+    """Show a teacher's card: source, licence, what it was trained on, which labels it has seen.
+
+    **Examples**
+
+    `molmv teachers show minimol`
+
+    `molmv teachers show skfp:MHFP`
+    """
     from molmv import cards
     from molmv.availability import availability
 
@@ -86,7 +97,9 @@ def embed(
     names: Annotated[list[str], typer.Argument(metavar="NAME… FILE", help="Teachers, then the corpus.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the stores; one folder each inside.")],
     workers: Annotated[int, typer.Option("-w", "--workers", min=1, help="Processes.")] = 1,
-    column: Annotated[str | None, typer.Option(*terminal.COLUMN)] = None,
+    column: Annotated[
+        str | None, typer.Option(*terminal.COLUMN, help="[default: smiles, text, … as they read]")
+    ] = None,
     timeout: Timeout = TIMEOUT,
     memory_limit: MemoryLimit = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,

@@ -24,6 +24,12 @@ def check(
 
     Exit code 1 if a teacher differs or fails. One whose packages or weights are not here counts only if it was named:
     then its weights are downloaded, and otherwise not.
+
+    **Examples**
+
+    `molmv teachers check` of all that are here
+
+    `molmv teachers check minimol ecfp`
     """
     from dataclasses import asdict
 

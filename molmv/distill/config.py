@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -16,7 +15,7 @@ from typing import Any
 
 from molmv.density import DENSITIES
 from molmv.documents import parse_toml, read_text
-from molmv.errors import ConfigError
+from molmv.errors import ConfigError, did_you_mean
 from molmv.names import is_name
 
 WEIGHTINGS = ("per_dimension", "uniform", "learnt", "balanced")
@@ -225,8 +224,7 @@ def _build(kind: type, table: Any, where: str) -> Any:
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1)
-            raise ConfigError(f"{where}: unknown key {key!r}.", f"Did you mean {near[0]!r}?" if near else "")
+            raise ConfigError(f"{where}: unknown key {key!r}.", did_you_mean(key, hints))
         values[key] = _convert(hints[key], value, f"{where}: {key}")
     missing = [f.name for f in fields(kind) if f.name not in values and _required(f)]
     if missing:

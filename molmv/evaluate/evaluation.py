@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from molmv.embedder import Embedder
-from molmv.errors import InputError, MissingExtraError, OutputError, UnknownNameError
+from molmv.errors import InputError, MissingExtraError, OutputError, UnknownNameError, did_you_mean
 from molmv.evaluate import contenders, figures, leaks, metrics, statistics, tables
 from molmv.evaluate.leaks import Corpus, Leak
 from molmv.evaluate.protocol import Evaluation, pick
@@ -115,7 +115,9 @@ def evaluate(
     """
     _need_scikit_learn()
     if protocol not in PROTOCOLS:
-        raise UnknownNameError(f"No protocol is called {protocol!r}.", f"Known: {', '.join(PROTOCOLS)}.")
+        raise UnknownNameError(
+            f"No protocol is called {protocol!r}.", did_you_mean(protocol, PROTOCOLS, f"Known: {', '.join(PROTOCOLS)}.")
+        )
     plan = PROTOCOLS[protocol]
     chosen = pick(heads, plan.heads, f"head of {protocol}")
     if jobs < 1:

@@ -6,7 +6,6 @@ and downloads one that is not there. It knows no hashes: where that matters, put
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from molmv.adapters.deepchem_model import import_deepchem, quiet
-from molmv.errors import InputError, UnknownNameError
+from molmv.errors import InputError, UnknownNameError, did_you_mean
 from molmv.evaluate import sources
 
 PREFIX = "moleculenet:"
@@ -38,8 +37,7 @@ def load(name: str) -> tuple[list[str], Float64[np.ndarray, "n labels"], tuple[s
     """
     name, _, wanted = name.partition(":")
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(NAMES)}."
+        hint = did_you_mean(name, NAMES, f"There are: {', '.join(NAMES)}.")
         raise UnknownNameError(f"MoleculeNet has no data set {name!r} of SMILES.", hint)
     deepchem = import_deepchem()
     folder = _folder()

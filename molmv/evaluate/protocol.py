@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
-from molmv.errors import InputError, UnknownNameError
+from molmv.errors import InputError, UnknownNameError, did_you_mean
 from molmv.evaluate.splits import Split
 from molmv.evaluate.tasks import CLASSIFICATION, Task
 
@@ -123,5 +123,6 @@ def pick(wanted: Sequence[str], known: Sequence[str], what: str) -> tuple[str, .
     """
     for name in wanted:
         if name not in known:
-            raise UnknownNameError(f"No {what} is called {name!r}.", f"Known: {', '.join(known)}.")
+            hint = did_you_mean(name, known, f"Known: {', '.join(known)}.")
+            raise UnknownNameError(f"No {what} is called {name!r}.", hint)
     return tuple(wanted or known)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from molmv import molecules
-from molmv.errors import InputError, UnknownNameError
+from molmv.errors import InputError, UnknownNameError, did_you_mean
 from molmv.evaluate import moleculenet, sources
 from molmv.evaluate.labels import read_table
 
@@ -157,10 +157,7 @@ def load_task(name: str, suite: str = "tdc", censored: str = "refuse") -> Task:
         return make_task(name, *moleculenet.load(name.removeprefix(moleculenet.PREFIX)))
     address, colon, targets = name.rpartition(":")
     if not colon or targets.startswith("//") or "/" in targets:
-        import difflib
-
-        near = difflib.get_close_matches(name.lower(), known, n=1)
-        hint = f"Did you mean {known[near[0]]}?" if near else "A file is written PATH:TARGET, e.g. assay.csv:pIC50."
+        hint = did_you_mean(name, known.values(), "A file is written PATH:TARGET, e.g. assay.csv:pIC50.")
         raise UnknownNameError(f"No task of {suite} is called {name!r}.", hint)
     path = sources.user_file(address)
     smiles, Y, labels = read_table(path, targets.split(","), censored=censored)

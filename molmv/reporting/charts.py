@@ -124,17 +124,18 @@ def ranks(table: Float[np.ndarray, "tasks models"], models: Sequence[str]) -> di
     """Mean ranks with their critical difference; None where no task has a score of every model, or there is one."""
     if len(models) < 2 or not np.isfinite(statistics.mean_ranks(table)).all():
         return None
-    return _fitted(figures.critical_difference(table, models), 26 * len(models) + 20)
+    return fitted(figures.critical_difference(table, models), 26 * len(models) + 20)
 
 
 def scores(table: Float[np.ndarray, "tasks models"], tasks: Sequence[str], models: Sequence[str]) -> dict[str, Any]:
     """The score of every model on every task."""
-    return _fitted(figures.heatmap(table, tasks, models), 24 * len(tasks))
+    return fitted(figures.heatmap(table, tasks, models), 24 * len(tasks))
 
 
-def _fitted(chart: Any, height: int) -> dict[str, Any]:
+def fitted(chart: Any, height: int) -> dict[str, Any]:
+    """A chart that was drawn for a file, as wide as its place on a page, which has its title."""
     spec = plots.specification(chart)
     for layer in spec.get("layer", []):
-        for size in ("width", "height"):
-            layer.pop(size, None)
+        for own in ("width", "height", "title"):
+            layer.pop(own, None)
     return {**spec, "title": "", "width": WIDE, "height": height}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from molmv.errors import ConfigError
+from molmv.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
@@ -20,6 +19,5 @@ def read_sizes(kind: type[T], sizes: Mapping[str, Any]) -> T:
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name in sizes:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(f"student: unknown key {name!r}.", f"Did you mean {near[0]!r}?" if near else "")
+            raise ConfigError(f"student: unknown key {name!r}.", did_you_mean(name, known))
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()})

@@ -93,7 +93,7 @@ def test_an_address_needs_a_hash():
 
 
 def test_unknown_names_are_explained(assay):
-    with pytest.raises(UnknownNameError, match="Did you mean hERG"):
+    with pytest.raises(UnknownNameError, match="Did you mean 'hERG'"):
         tasks.load_task("hEGR")
     with pytest.raises(InputError, match="no file"):
         tasks.load_task("absent.csv:y")
