@@ -1,7 +1,7 @@
 """The code blocks of the documents: what runs in a test, and what does not, with the reason.
 
-A block without a language, of ``bash`` or ``console``, holds commands, ``python`` is Python. Blocks of ``text`` and ``toml`` are shown, not run; a
-command among them needs a reason too.
+A block without a language, of ``bash`` or ``console``, holds commands, ``python`` is Python. Blocks of ``text`` and
+``toml`` are shown, not run; a command among them needs a reason too.
 """
 
 import re
