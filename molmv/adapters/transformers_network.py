@@ -55,7 +55,10 @@ def load_network(card: TeacherCard, weights: Path, config_file: Path, model_type
     if layers > settings.num_hidden_layers:
         raise CardError(f"Teacher {card.name!r}: option layer: the network has only {settings.num_hidden_layers}.")
     settings.num_hidden_layers = layers = layers or settings.num_hidden_layers
-    model = AutoModel.from_config(settings, attn_implementation="sdpa", add_pooling_layer=False)
+    try:
+        model = AutoModel.from_config(settings, add_pooling_layer=False)
+    except TypeError:  # a family that never has one
+        model = AutoModel.from_config(settings)
     prefix = model.base_model_prefix + "."
     try:
         state = open_weights(weights)

@@ -20,7 +20,7 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(
-            "-p", "--protocol", help="strict, paper, paper-fixed, embedding-benchmark, tdc-admet or unsupervised."
+            "-p", "--protocol", help="strict, paper, paper-fixed, embedding-benchmark, tdc-admet, unsupervised or text."
         ),
     ] = "strict",
     tasks: Annotated[
@@ -32,7 +32,9 @@ def evaluate(
         "evaluation"
     ),
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
-    baselines: Annotated[bool, typer.Option(help="ECFP, ECFP counts, RDKit descriptors.")] = True,
+    baselines: Annotated[
+        bool, typer.Option(help="ECFP, ECFP counts, RDKit descriptors; of texts hashed n-grams.")
+    ] = True,
     concatenation: Annotated[bool, typer.Option(help="All teachers side by side.")] = True,
     beside: Annotated[
         list[str] | None, typer.Option(help="A model of which only finished scores are in the tables; repeatable.")

@@ -1,6 +1,6 @@
-"""Embeddings of molecules, computed once for each model: the key is the model's digest and the canonical SMILES.
+"""Embeddings of inputs, computed once for each model: the key is the model's digest and the canonical spelling.
 
-One folder a model under ``MOLMV_HOME/evaluate/``, with parts of at most :data:`PART` molecules. A run that stops loses
+One folder a model under ``MOLMV_HOME/evaluate/``, with parts of at most :data:`PART` inputs. A run that stops loses
 one part. An embedder is given the canonical SMILES, so that its vector is the same wherever the molecule comes from.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -35,15 +36,19 @@ class EmbeddingCache:
         self.folder = (folder or home() / "evaluate") / f"{safe}-{embedder.digest[:16]}"
 
     def vectors(
-        self, canonical: Sequence[str], progress: Callable[[int], None] = lambda rows: None
+        self,
+        canonical: Sequence[str],
+        progress: Callable[[int], None] = lambda rows: None,
+        inputs: Sequence[Any] | None = None,
     ) -> Float32[np.ndarray, "n dim"]:
-        """Vectors in the order of the molecules; NaN where the model refuses one.
+        """Vectors in the order of the inputs; NaN where the model refuses one.
 
         Args:
-            canonical: canonical SMILES, from :func:`molmv.molecules.canonicalise`.
-            progress: called with the number of molecules embedded so far, those that were cached not counted.
+            canonical: canonical spellings, of molecules from :func:`molmv.molecules.canonicalise`.
+            progress: called with the number of inputs embedded so far, those that were cached not counted.
+            inputs: what the model is given, if not the canonical spellings.
         """
-        keys = row_keys(canonical)
+        keys, inputs = row_keys(canonical), canonical if inputs is None else inputs
         out = np.full((len(keys), self.embedder.dim), np.nan, dtype=np.float32)
         missing = np.ones(len(keys), dtype=bool)
         for path in sorted(self.folder.glob("*.npz")):
@@ -53,7 +58,7 @@ class EmbeddingCache:
         unique = todo[np.sort(first)]
         for start in range(0, len(unique), PART):
             piece = unique[start : start + PART]
-            X = self.embedder.embed(self.embedder.screen([canonical[i] for i in piece]))
+            X = self.embedder.embed(self.embedder.screen([inputs[i] for i in piece]))
             self._take(self._write(keys[piece], X), keys, missing, out)
             progress(start + len(piece))
         return out

@@ -45,10 +45,13 @@ class Contender:
         return hashlib.sha256("".join(e.digest for e in self.embedders).encode()).hexdigest()
 
     def vectors(
-        self, canonical: Sequence[str], progress: Callable[[int], None] = lambda rows: None
+        self,
+        canonical: Sequence[str],
+        progress: Callable[[int], None] = lambda rows: None,
+        inputs: Sequence[Any] | None = None,
     ) -> Float32[np.ndarray, "n dim"]:
-        """Features of molecules, from the cache where they are in it; NaN in rows that one embedder refuses."""
-        parts = [EmbeddingCache(embedder).vectors(canonical, progress) for embedder in self.embedders]
+        """Features of inputs, from the cache where they are in it; NaN in rows that one embedder refuses."""
+        parts = [EmbeddingCache(embedder).vectors(canonical, progress, inputs) for embedder in self.embedders]
         if len(parts) == 1:
             return parts[0]
         X = np.concatenate(parts, axis=1)
@@ -56,22 +59,24 @@ class Contender:
         return X
 
 
-def gather(models: Sequence[str | Embedder], baselines: bool = True, concatenation: bool = True) -> list[Contender]:
+def gather(
+    models: Sequence[str | Embedder], baselines: Sequence[str] = BASELINES, concatenation: bool = True
+) -> list[Contender]:
     """The lines of a table.
 
     Args:
         models: names of teachers or students, checkpoint folders, several of these with ``+`` between for their
             vectors side by side, or embedders themselves.
-        baselines: add :data:`BASELINES`.
+        baselines: teachers to add.
         concatenation: add all teachers side by side, if a model beyond the baselines is a teacher.
 
     Raises:
         UnknownNameError, MissingExtraError, WeightsError, CheckpointError: see :func:`molmv.models.load_embedder`.
     """
-    named = list(models) + [name for name in BASELINES if baselines and name not in models]
+    named = list(models) + [name for name in baselines if name not in models]
     lines = [contender(model) for model in named]
     teachers = [line for line in lines if not line.corpus and _card(line.embedders[0]) and len(line.embedders) == 1]
-    if concatenation and any(line.name not in BASELINES for line in teachers) and len(teachers) > 1:
+    if concatenation and any(line.name not in baselines for line in teachers) and len(teachers) > 1:
         lines.append(_side_by_side(CONCATENATION, teachers))
     return lines
 

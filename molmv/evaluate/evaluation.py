@@ -19,6 +19,7 @@ from molmv.evaluate.published import Published, page, read_published
 from molmv.evaluate.runner import Progress, Result, load_prepared, run
 from molmv.evaluate.tasks import Task, describe
 from molmv.locking import locked_folder
+from molmv.modality import of
 
 DEFAULT = "strict"
 
@@ -86,12 +87,12 @@ def evaluate(
     plots: bool = True,
     progress: Progress = lambda what, done, total: None,
 ) -> Report:
-    """Evaluate models, beside ECFP, ECFP counts and RDKit's descriptors, under one protocol.
+    """Evaluate models beside plain baselines (ECFP, ECFP counts, RDKit's descriptors) under one protocol.
 
     Args:
         models: names of students or teachers, checkpoint folders, or embedders; ``A+B``: their vectors side by side.
-        protocol: ``strict``, ``paper``, ``paper-fixed``, ``embedding-benchmark``, ``tdc-admet`` or
-            ``unsupervised``.
+        protocol: ``strict``, ``paper``, ``paper-fixed``, ``embedding-benchmark``, ``tdc-admet``,
+            ``unsupervised`` or ``text``.
         tasks: public data sets, or files as ``assay.csv:pIC50``; the protocol's own if none.
         heads: some of the protocol's; all if none.
         output: folder for tables, figures and finished jobs. The same call again goes on where it stopped.
@@ -129,14 +130,18 @@ def evaluate(
         raise OutputError(f"Cannot make the folder {folder}: {error.strerror}.", "Choose another.") from error
     rows_beside = read_published(Path(published), protocol) if published is not None else None
     asked = [models] if isinstance(models, str) or not isinstance(models, Sequence) else list(models)
-    lines = contenders.gather(asked, baselines, concatenation)
+    plain = getattr(plan, "baselines", contenders.BASELINES) if baselines else ()
+    lines = contenders.gather(asked, plain, concatenation)
     others = [contenders.contender(model) for model in beside]
     others = [other for other in others if other.name not in {line.name for line in lines}]
     if not lines + others:
         raise InputError("There is no model to evaluate.", "Name one, or leave the baselines in.")
     names = [tasks] if isinstance(tasks, str) else list(tasks)
     prepared = list(load_prepared(plan, names, censored))
-    corpora = [leaks.read_corpus(Path(path)) for path in ([corpus] if isinstance(corpus, str | Path) else corpus)]
+    reads = of(prepared[0].modality)
+    corpora = [
+        leaks.read_corpus(Path(path), reads) for path in ([corpus] if isinstance(corpus, str | Path) else corpus)
+    ]
     for each in corpora:
         leaks.check_corpus(each, lines + others)
     found: list[Leak] = []

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt64
 
-from molmv import molecules
 from molmv.atomic import replacing
 from molmv.errors import InputError
 from molmv.evaluate.contenders import Contender
@@ -21,6 +20,7 @@ from molmv.evaluate.sources import home
 from molmv.evaluate.splits import Split
 from molmv.evaluate.tasks import Task
 from molmv.hashing import sha256
+from molmv.modality import Modality, of
 from molmv.npz import Npz
 from molmv.rows import row_keys
 from molmv.table import open_table
@@ -56,12 +56,12 @@ class Leak:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The molecules of a distillation corpus.
+    """The molecules, texts, … of a distillation corpus.
 
     Attributes:
         sha256: of the file.
-        canonical: :func:`molmv.rows.row_keys` of their canonical SMILES.
-        skeletons: keys of their skeletons, see :func:`molmv.molecules.skeletons`.
+        canonical: :func:`molmv.rows.row_keys` of their canonical spellings.
+        skeletons: keys of their skeletons, see :attr:`molmv.modality.Modality.skeletons`.
     """
 
     sha256: str
@@ -69,13 +69,16 @@ class Corpus:
     skeletons: UInt64[np.ndarray, " m"]
 
 
-def read_corpus(path: Path) -> Corpus:
-    """Read a corpus of SMILES. A quarter of a million molecules take two minutes, once: keys are kept in the cache.
+def read_corpus(path: Path, reads: Modality | None = None) -> Corpus:
+    """Read a corpus, by default of SMILES.
+
+    A quarter of a million molecules take two minutes, once: keys are kept in the cache.
 
     Raises:
         InputError: it cannot be read.
     """
-    rows = open_table(path)  # says what is wrong with the file
+    reads = reads or of("molecule")
+    rows = open_table(path, modality=reads)  # says what is wrong with the file
     digest = sha256(path)
     kept = home() / "evaluate" / f"corpus-{digest[:16]}.npz"
     try:
@@ -85,9 +88,9 @@ def read_corpus(path: Path) -> Corpus:
         pass  # not there, or damaged
     canonical: set[str] = set()
     for chunk in rows.chunks(8192):
-        canonical.update(molecules.canonicalise(molecules.screen(chunk.values, chunk.problems)))
+        canonical.update(reads.canonical(reads.parse(reads.screen(chunk.values, chunk.problems))))
     canonical.discard("")
-    flat = set(molecules.skeletons(sorted(canonical)))
+    flat = set(reads.skeletons(sorted(canonical)))
     corpus = Corpus(digest, *(np.unique(row_keys(sorted(these))) for these in (canonical, flat)))
     kept.parent.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as temporary, temporary.open("wb") as file:
@@ -110,8 +113,8 @@ def check_corpus(corpus: Corpus, contenders: Sequence[Contender]) -> None:
 def across(task: Task, split: Split) -> tuple[float, float]:
     """Share of the test molecules that are in the training part too: as they are, and by skeleton."""
     train, test = ([task.canonical[i] for i in rows] for rows in (split.train, split.test))
-    flat = row_keys(molecules.skeletons(train))
-    return _share(test, row_keys(train)), _share(molecules.skeletons(test), flat)
+    skeletons = of(task.modality).skeletons
+    return _share(test, row_keys(train)), _share(skeletons(test), row_keys(skeletons(train)))
 
 
 def find(
@@ -134,7 +137,7 @@ def find(
         task.name,
         ", ".join(sorted(seen)),
         _share(test, own.canonical) if own else None,
-        _share(molecules.skeletons(test), own.skeletons) if own else None,
+        _share(of(task.modality).skeletons(test), own.skeletons) if own else None,
         *shares,
     )
 

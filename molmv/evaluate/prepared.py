@@ -19,7 +19,7 @@ from molmv.evaluate.sources import files, home
 from molmv.evaluate.tasks import Task, load_task
 from molmv.npz import Npz
 
-_TEXTS, _COUNTS = ("smiles", "canonical", "labels"), ("refused", "merged", "conflicts")
+_TEXTS, _COUNTS = ("given", "canonical", "labels"), ("refused", "merged", "conflicts")
 
 
 def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse") -> Task:
@@ -40,7 +40,7 @@ def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse"
     with replacing(path) as temporary, temporary.open("wb") as file:
         texts: dict[str, Any] = {key: np.array(getattr(task, key), dtype=np.str_) for key in _TEXTS}
         counts = np.array([getattr(task, key) for key in _COUNTS])
-        about = np.array([task.name, task.kind])
+        about = np.array([task.name, task.kind, task.modality])
         test = np.zeros(0, dtype=bool) if task.test is None else task.test
         np.savez_compressed(file, about=about, Y=task.Y, test=test, counts=counts, **texts)
     return task
@@ -48,11 +48,11 @@ def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse"
 
 def _read(path: Path) -> Task:
     with Npz(path) as found:
-        name, kind = found.array("about").tolist()
-        smiles, canonical, labels = (tuple(found.array(key).tolist()) for key in _TEXTS)
-        test = found.array("test")
+        name, kind, modality = found.array("about").tolist()
+        given, canonical, labels = (tuple(found.array(key).tolist()) for key in _TEXTS)
+        test = found.array("test") if len(found.array("test")) else None
         counts = dict(zip(_COUNTS, found.array("counts").tolist(), strict=True))
-        return Task(name, kind, smiles, canonical, found.array("Y"), labels, test if len(test) else None, **counts)
+        return Task(name, kind, given, canonical, found.array("Y"), labels, test, **counts, modality=modality)
 
 
 def _kept(name: str, protocol: Evaluation) -> Path | None:

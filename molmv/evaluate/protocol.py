@@ -21,7 +21,7 @@ class Score(NamedTuple):
         split: kind of split.
         seed: of the split or the run.
         head: what was fitted on the embeddings.
-        metric: one of :data:`molmv.evaluate.metrics.METRICS`; ``unsupervised`` has its own.
+        metric: one of :data:`molmv.evaluate.metrics.METRICS`; ``unsupervised`` and ``text`` have their own.
         value: on the test rows; NaN where it is undefined.
         cv: what the head reached in cross-validation on the training rows; NaN if it had none.
         n_train: training rows.
@@ -48,6 +48,7 @@ class Evaluation(Protocol):
         suite: where names of tasks are looked up, see :func:`molmv.evaluate.tasks.load_task`.
         tasks: what is evaluated unless tasks are named.
         heads: what is fitted unless heads are named.
+        baselines: teachers that are always in the table; may be left out where they are those of molecules.
     """
 
     @property

@@ -142,7 +142,7 @@ def _with_vectors(jobs: Iterable[_Job]) -> Iterator[tuple[_Job, np.ndarray]]:
     X = np.empty((0, 0), dtype=np.float32)
     for job in jobs:
         if before is None or before[0] is not job.contender or before[1] is not job.task:
-            X, before = job.contender.vectors(job.task.canonical), (job.contender, job.task)
+            X, before = job.contender.vectors(job.task.canonical, inputs=job.task.inputs), (job.contender, job.task)
         yield job, X
 
 

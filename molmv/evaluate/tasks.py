@@ -1,41 +1,45 @@
-"""A task: molecules with labels, and maybe the split that they came with."""
+"""A task: molecules (or texts, or images) with labels, and maybe the split that they came with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from molmv import molecules
+from molmv import modality, molecules
 from molmv.errors import InputError, UnknownNameError, did_you_mean
 from molmv.evaluate import moleculenet, sources
 from molmv.evaluate.labels import read_table
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
+# Suites that are not of molecules: function from a name to a task, as "module:function".
+OTHER_SUITES = {"text": "molmv.evaluate.text_tasks:load_text_task"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """Molecules that parse, with a label or several.
+    """Inputs that parse, with a label or several.
 
     Attributes:
         name: of the data set.
-        kind: ``classification`` (labels 0 and 1) or ``regression``.
-        smiles: as given, one entry a row.
-        canonical: RDKit's canonical SMILES of the same rows.
-        Y: labels, one column each; NaN where a molecule has none.
+        kind: ``classification`` (labels 0 and 1, of texts and images 0, 1, 2, …) or ``regression``.
+        given: the inputs as given (SMILES, texts, paths), one entry a row.
+        canonical: the canonical spelling of the same rows.
+        Y: labels, one column each; NaN where an input has none.
         labels: names of the columns.
         test: the rows of the official test part; None without one.
-        refused: rows of the file that hold no molecule.
-        merged: rows that were merged into another row of the same molecule.
-        conflicts: molecules whose rows disagreed.
+        refused: rows of the file that hold no input.
+        merged: rows that were merged into another row of the same input.
+        conflicts: inputs whose rows disagreed.
+        modality: of the inputs.
     """
 
     name: str
     kind: str
-    smiles: tuple[str, ...]
+    given: tuple[str, ...]
     canonical: tuple[str, ...]
     Y: Float64[np.ndarray, "n labels"]
     labels: tuple[str, ...]
@@ -43,15 +47,26 @@ class Task:
     refused: int = 0
     merged: int = 0
     conflicts: int = 0
+    modality: str = "molecule"
 
     def __len__(self) -> int:
-        return len(self.smiles)
+        return len(self.given)
+
+    @property
+    def smiles(self) -> tuple[str, ...]:
+        """The inputs as given, where these are molecules."""
+        return self.given
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What an embedder is given: the canonical spelling, where that is an input, so that equal inputs cost one."""
+        return self.canonical if modality.of(self.modality).spells else self.given
 
     def take(self, rows: np.ndarray) -> Task:
         """The task with these rows only, in this order."""
         return replace(
             self,
-            smiles=tuple(self.smiles[i] for i in rows),
+            given=tuple(self.given[i] for i in rows),
             canonical=tuple(self.canonical[i] for i in rows),
             Y=self.Y[rows],
             test=None if self.test is None else self.test[rows],
@@ -142,7 +157,8 @@ def load_task(name: str, suite: str = "tdc", censored: str = "refuse") -> Task:
     Args:
         name: ``AMES``; or ``assay.csv:pIC50`` (path, colon, target columns with commas between), where the path may
             be ``https://…#sha256=…``; or ``moleculenet:delaney``, a data set that DeepChem loads.
-        suite: ``tdc``, or ``admet`` for the data sets of the ADMET group with their official test part.
+        suite: ``tdc``, or ``admet`` for the data sets of the ADMET group with their official test part; or one of
+            :data:`OTHER_SUITES`.
         censored: of a user's file: see :func:`molmv.evaluate.labels.read_table`.
 
     Raises:
@@ -150,6 +166,10 @@ def load_task(name: str, suite: str = "tdc", censored: str = "refuse") -> Task:
         InputError: the file cannot be had or read; says what, where, and what to do.
         MissingExtraError: DeepChem is not installed.
     """
+    if suite in OTHER_SUITES:
+        module, _, function = OTHER_SUITES[suite].partition(":")
+        loaded: Task = getattr(import_module(module), function)(name)
+        return loaded
     known = {n.lower(): n for n in names(suite)}
     if real := known.get(name.lower()):
         return _public(real, suite)
@@ -177,7 +197,7 @@ def describe(task: Task) -> str:
     """What was read, in one line, with what was refused, merged and contradictory."""
     known = np.isfinite(task.Y).sum()
     parts: Iterable[str] = (
-        f"{task.name}: {len(task):,} molecules, {task.kind}",
+        f"{task.name}: {len(task):,} {task.modality}s, {task.kind}",
         f"{len(task.labels)} labels ({known:,} values)" if len(task.labels) > 1 else "",
         f"{task.refused} refused" if task.refused else "",
         f"{task.merged} duplicates merged" if task.merged else "",

@@ -67,6 +67,18 @@ KINDS = {
         "molmv.student.vision:read_corpus",
         "molmv.student.vision:VisionRunner",
     ),
+    "static_text": Kind(
+        "text",
+        "molmv.student.static_text:make_encoder",
+        "molmv.student.text_inputs:read_corpus",
+        "molmv.student.text_runners:StaticTextRunner",
+    ),
+    "text": Kind(
+        "text",
+        "molmv.student.text:make_encoder",
+        "molmv.student.text_inputs:read_corpus",
+        "molmv.student.text_runners:TextRunner",
+    ),
 }
 
 

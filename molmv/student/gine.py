@@ -23,14 +23,12 @@ from torch import Tensor, nn
 from molmv.errors import ConfigError
 from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, Graphs, bond_fields
 from molmv.student.environments import find_environments
-from molmv.student.sizes import read_sizes
+from molmv.student.sizes import read_sizes, whole_numbers
 
 POOLINGS = ("mean", "sum", "max")
 _SELECTIONS = [order for count in (1, 2, 3) for order in permutations(POOLINGS, count)]
 # Sums over atoms are divided by a typical number of atoms, so that all poolings start at the same scale.
 TYPICAL_ATOMS = 24
-# Beyond these no student makes sense; a config of a stranger may ask for one that fills the memory.
-LARGEST = {"layers": 128, "width": 65_536, "expansion": 64, "embedding": 1_048_576}
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,7 @@ class GineConfig:
     readout: str = "last"
 
     def __post_init__(self) -> None:
-        for name in ("layers", "width", "expansion", "embedding"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise ConfigError(f"student.{name}: expected a whole number above 0, got {getattr(self, name)!r}.")
-            if getattr(self, name) > LARGEST[name]:
-                raise ConfigError(f"student.{name}: {getattr(self, name):,} is over {LARGEST[name]:,}.")
+        whole_numbers(self, "layers", "width", "expansion", "embedding")
         if self.pooling not in _SELECTIONS:
             raise ConfigError(f"student.pooling: expected some of {', '.join(POOLINGS)}, got {self.pooling!r}.")
         if self.readout not in ("last", "all"):

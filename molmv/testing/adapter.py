@@ -8,7 +8,7 @@ A new adapter is tested by one class in a test file::
 
 The molecules and their other spellings are written down here, so that the suite needs no chemistry of its own. A
 teacher of another modality also names what it must embed, what it must refuse, and how else the former can be written:
-``good``, ``bad`` and ``respelt``.
+``good``, ``bad`` and ``respelt``; for one of texts :class:`TextAdapterSuite` does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from molmv.cards import load_card
 from molmv.errors import MissingExtraError, TeacherError
 from molmv.models import load_teacher
-from molmv.rows import OK
+from molmv.rows import OK, TRUNCATED
 from molmv.teacher import Teacher
 
 #: Molecules that every teacher must embed, each with another order of its atoms.
@@ -40,6 +40,17 @@ SPELLINGS = {
 }
 MOLECULES = tuple(SPELLINGS)
 BAD = (None, "", "CC(", "C(C)(C)(C)(C)C", "CCO ethanol", "CC>>CC")
+#: Texts that every teacher of texts must embed, each as another file may hold it.
+TEXT_SPELLINGS = {
+    "Where is my card?": "  Where is my card?\n",
+    "The film was a slow, dull and painful affair.": "The film was a slow, dull and painful affair.\x00",
+    "play some café jazz by Zoë": "play some cafe\u0301 jazz by Zoe\u0308",
+    "card": "\ufeffcard",
+    "How do I merge two dictionaries in Python? I tried update() and it did not do what I want.": (
+        "How do I merge two dictionaries in Python? I tried update() and it did not do what I want.  "
+    ),
+}
+BAD_TEXTS = (None, "", " \t ", "\x07\x1b", float("nan"), 7, "half a pair \ud83d", "caf\udce9")
 
 
 class AdapterSuite:
@@ -142,6 +153,20 @@ class AdapterSuite:
         forgetful = Teacher(teacher.card, _Forgetful(teacher), batch_size=3)
         with pytest.raises(TeacherError, match=r"given 3 \w+ and returned an array of shape \(2, "):
             embed(forgetful, self.good[:3], self.bad)
+
+
+class TextAdapterSuite(AdapterSuite):
+    """The same for teachers of texts."""
+
+    good = tuple(TEXT_SPELLINGS)
+    bad = BAD_TEXTS
+    respelt = tuple(TEXT_SPELLINGS.values())
+
+    def test_a_megabyte_is_read_from_its_beginning(self, teacher: Teacher) -> None:
+        rows = teacher.screen(["word " * 200_000])
+        assert np.isfinite(teacher.embed(rows)).all()
+        assert rows.status == [TRUNCATED]
+        assert "were read" in rows.reason[0]
 
 
 def embed(teacher: Teacher, values: Sequence[Any], bad: Sequence[Any] = BAD) -> np.ndarray:

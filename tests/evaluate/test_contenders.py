@@ -24,7 +24,7 @@ def test_bits_and_counts_are_told_from_numbers():
 def test_all_teachers_stand_side_by_side(monkeypatch, tmp_path):
     monkeypatch.setenv("MOLMV_HOME", str(tmp_path))
     teachers = [Teacher.from_callable(lengths, 1, name) for name in ("one", "two")]
-    *_, line = contenders.gather([*teachers, FakeEmbedder()], baselines=False)
+    *_, line = contenders.gather([*teachers, FakeEmbedder()], baselines=())
     assert line.name == "all-teachers"
     X = line.vectors(["C", "CC", "CCO"])
     np.testing.assert_array_equal(X, [[1, 1], [np.nan, np.nan], [3, 3]])

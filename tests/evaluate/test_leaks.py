@@ -36,7 +36,7 @@ def test_identical_and_near_duplicates_are_told_apart():
 
 
 def test_a_student_is_flagged_for_what_its_teacher_saw():
-    (line,) = contenders.gather([student("0")], baselines=False)
+    (line,) = contenders.gather([student("0")], baselines=())
     task, split = case()
     leak = leaks.find(line, task, split, (0, 0))
     assert leak.flagged
@@ -45,7 +45,7 @@ def test_a_student_is_flagged_for_what_its_teacher_saw():
 
 
 def test_a_model_that_saw_nothing_is_not_flagged():
-    (line,) = contenders.gather([FakeEmbedder()], baselines=False)
+    (line,) = contenders.gather([FakeEmbedder()], baselines=())
     assert not leaks.find(line, *case(), (0, 0)).flagged
 
 
@@ -62,11 +62,11 @@ def test_test_molecules_in_the_corpus_are_counted(tmp_path, monkeypatch):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     corpus = leaks.read_corpus(path)
     task, split = case()
-    (line,) = contenders.gather([student(digest)], baselines=False)
+    (line,) = contenders.gather([student(digest)], baselines=())
     leak = leaks.find(line, task, split, (0, 0), [corpus])
     assert (leak.in_corpus, leak.analogues_in_corpus) == (0.25, 0.75)
     leaks.check_corpus(corpus, [line])
-    (other,) = contenders.gather([student("f" * 64)], baselines=False)
+    (other,) = contenders.gather([student("f" * 64)], baselines=())
     assert leaks.find(other, task, split, (0, 0), [corpus]).in_corpus is None
     with pytest.raises(InputError, match="No model was distilled on that corpus"):
         leaks.check_corpus(corpus, [other])

