@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from molmv.evaluate.image_sets import SUITE, read_set
+from molmv.evaluate.image_tasks import SUITE, read_set
 from molmv.evaluate.sources import files
 
 
@@ -28,10 +29,10 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def write(path: Path, seed: int = 0) -> int:
-    """Write the corpus; returns its rows. They are shuffled."""
+def write(path: Path, names: Sequence[str], seed: int = 0) -> int:
+    """Write the training parts of some sets, shuffled; returns the number of rows."""
     rows = []
-    for name in sorted({file.name for file in files() if file.suite == SUITE}):
+    for name in names:
         found = read_set(name)
         seen_in_test = {image.tobytes() for image in found.images[found.test]}
         kept = [image for image in found.images[~found.test] if image.tobytes() not in seen_in_test]
@@ -47,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
-    rows = write(arguments.output)
+    rows = write(arguments.output, sorted({file.name for file in files() if file.suite == SUITE}))
     print(f"{arguments.output}: {rows:,} images, sha256 {hashlib.sha256(arguments.output.read_bytes()).hexdigest()}")
 
 

@@ -254,6 +254,7 @@ IMAGE = Modality(
     screen,
     parse,
     canonical,
+    spells=False,
     in_file=ImageFile,
     rows=256,
     packages=("pillow",),

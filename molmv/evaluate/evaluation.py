@@ -92,7 +92,7 @@ def evaluate(
     Args:
         models: names of students or teachers, checkpoint folders, or embedders; ``A+B``: their vectors side by side.
         protocol: ``strict``, ``paper``, ``paper-fixed``, ``embedding-benchmark``, ``tdc-admet``,
-            ``unsupervised`` or ``text``.
+            ``unsupervised``, ``text`` or ``image``.
         tasks: public data sets, or files as ``assay.csv:pIC50``; the protocol's own if none.
         heads: some of the protocol's; all if none.
         output: folder for tables, figures and finished jobs. The same call again goes on where it stopped.

@@ -17,6 +17,7 @@ from molmv.atomic import replacing
 from molmv.evaluate.protocol import Evaluation
 from molmv.evaluate.sources import files, home
 from molmv.evaluate.tasks import Task, load_task
+from molmv.modality import of
 from molmv.npz import Npz
 
 _TEXTS, _COUNTS = ("given", "canonical", "labels"), ("refused", "merged", "conflicts")
@@ -36,6 +37,8 @@ def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse"
     except (OSError, ValueError, TypeError):
         pass  # not there, or damaged
     task = protocol.prepare(load_task(name, protocol.suite, censored))
+    if not of(task.modality).spells:
+        return task  # pixels are read as quickly from where they came
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
         texts: dict[str, Any] = {key: np.array(getattr(task, key), dtype=np.str_) for key in _TEXTS}

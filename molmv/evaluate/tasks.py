@@ -16,7 +16,10 @@ from molmv.evaluate.labels import read_table
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 # Suites that are not of molecules: function from a name to a task, as "module:function".
-OTHER_SUITES = {"text": "molmv.evaluate.text_tasks:load_text_task"}
+OTHER_SUITES = {
+    "text": "molmv.evaluate.text_tasks:load_text_task",
+    "vision": "molmv.evaluate.image_tasks:load_image_task",
+}
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ from molmv import images
 from molmv.device import one_thread, pick_device
 from molmv.errors import ConfigError
 from molmv.rows import Rows
-from molmv.student.checkpoint import Checkpoint
-from molmv.student.sizes import read_sizes
+from molmv.student.checkpoint import Checkpoint, restore
+from molmv.student.sizes import LARGEST, read_sizes, whole_numbers
 from molmv.table import open_table
 
 BATCH = 256  # images in one forward pass
-LARGEST = 512  # side of the square
+LARGEST_SIDE = 512  # of the square
+MOST_STAGES, MOST_BLOCKS = 8, 64
 POOLINGS = ("mean", "grid")
 
 
@@ -51,16 +52,19 @@ class VisionConfig:
     embedding: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("size", "patch", "blocks", "embedding"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise ConfigError(f"student.{name}: expected a whole number above 0, got {getattr(self, name)!r}.")
-        if not self.widths or any(type(width) is not int or width < 1 for width in self.widths):
-            raise ConfigError(f"student.widths: expected whole numbers above 0, got {self.widths!r}.")
+        whole_numbers(self, "size", "patch", "blocks", "embedding")
+        if not 0 < len(self.widths) <= MOST_STAGES or not all(
+            type(width) is int and 0 < width <= LARGEST["width"] for width in self.widths
+        ):
+            what = f"1 to {MOST_STAGES} whole numbers above 0, at most {LARGEST['width']:,}"
+            raise ConfigError(f"student.widths: expected {what}, got {self.widths!r}.")
+        if self.blocks > MOST_BLOCKS:
+            raise ConfigError(f"student.blocks: {self.blocks:,} is over {MOST_BLOCKS}.")
         if self.pooling not in POOLINGS:
             raise ConfigError(f"student.pooling: expected {' or '.join(POOLINGS)}, got {self.pooling!r}.")
         step = self.patch << (len(self.widths) - 1)
-        if self.size > LARGEST or self.size % step:
-            raise ConfigError(f"student.size: expected a multiple of {step} up to {LARGEST}, got {self.size!r}.")
+        if self.size > LARGEST_SIDE or self.size % step:
+            raise ConfigError(f"student.size: expected a multiple of {step} up to {LARGEST_SIDE}, got {self.size!r}.")
 
     @property
     def side(self) -> int:
@@ -165,8 +169,7 @@ class VisionRunner:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", batch_size: int | None = None) -> None:
-        self.encoder = make_encoder(checkpoint.config)
-        self.encoder.load_state_dict(dict(checkpoint.weights), strict=True)
+        self.encoder = restore(lambda: make_encoder(checkpoint.config), checkpoint.weights)
         self.device, self.batch_size = pick_device(device), batch_size or BATCH
         self.encoder.to(self.device).eval()
 

@@ -2,6 +2,7 @@
 
 from molmv.evaluate.protocol import Evaluation
 from molmv.evaluate.protocols.embedding_benchmark import EmbeddingBenchmark
+from molmv.evaluate.protocols.image import Image
 from molmv.evaluate.protocols.paper import Paper, PaperFixed
 from molmv.evaluate.protocols.strict import Strict
 from molmv.evaluate.protocols.tdc_admet import TdcAdmet
@@ -18,5 +19,6 @@ _ALL: tuple[Evaluation, ...] = (
     TdcAdmet(),
     Unsupervised(),
     Text(),
+    Image(),
 )
 PROTOCOLS: dict[str, Evaluation] = {protocol.name: protocol for protocol in _ALL}
