@@ -74,6 +74,10 @@ class TeacherError(MolmvError, RuntimeError):
     """A teacher that broke its contract, e.g. returned fewer rows than it was given."""
 
 
+class ProcessError(MolmvError, RuntimeError):
+    """One of several processes that work together died; the message says which and how."""
+
+
 class ShapeError(MolmvError, ValueError):
     """Tensors whose shapes do not fit together; the message shows both sides."""
 

@@ -12,7 +12,7 @@ The class only owns the heads and the weights; the mathematics of one teacher is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -180,6 +180,7 @@ class MajorityVoteLoss(nn.Module):
         z: Float[Tensor, "batch embedding"],
         targets: Mapping[str, Num[Tensor, "batch dim"]],
         present: Mapping[str, Bool[Tensor, " batch"]] | None = None,
+        mean_rows: Callable[[Tensor], Tensor] | None = None,
     ) -> LossOutput:
         """The loss of a batch.
 
@@ -188,6 +189,9 @@ class MajorityVoteLoss(nn.Module):
             targets: standardised values of every teacher, (batch, dim) each; any real dtype. A row with a NaN
                 is missing.
             present: for some or all teachers which rows they have, (batch,) each.
+            mean_rows: where several processes share a batch: from the rows that each teacher has here, (teachers,), to
+                their mean over the processes. The losses are then such that *their* mean over the processes, and that
+                of their gradients, is the loss of the whole batch.
 
         Raises:
             UnknownNameError: ``targets`` lacks a teacher, or it or ``present`` has an unknown one.
@@ -200,6 +204,10 @@ class MajorityVoteLoss(nn.Module):
             q = self.predict(name, self.balance(z, i) if self.balance else z)
             with torch.autocast(z.device.type, enabled=False):
                 losses[name], masks[name] = teacher_loss(q, targets[name], present.get(name))
+        if mean_rows is not None:
+            rows = torch.stack([mask.sum() for mask in masks.values()]).float()
+            factors = rows / mean_rows(rows).clamp(min=torch.finfo(rows.dtype).tiny)
+            losses = {name: loss * factor for (name, loss), factor in zip(losses.items(), factors, strict=True)}
         with torch.autocast(z.device.type, enabled=False):
             weights, penalty = self._weights()
             total = torch.stack(list(losses.values())) @ weights + penalty

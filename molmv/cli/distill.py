@@ -21,6 +21,9 @@ def distill(
     config: Annotated[Path, typer.Argument(help="A distill.toml; see configs/ for examples.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of this config.")] = False,
     mlflow: Annotated[bool, typer.Option(help="Log to MLflow, if the config does.")] = True,
+    processes: Annotated[
+        int, typer.Option(help="Processes that train together, on a GPU each or on this CPU; 0 = as the config says.")
+    ] = 0,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Distil the teachers of a config into one student.
@@ -35,9 +38,12 @@ def distill(
     try:
         from molmv.distill import distill as run
         from molmv.distill import read_config
+        from molmv.distill.config import config_of
     except ImportError as error:
         raise MissingExtraError("lightning", "distill") from error
     plan = read_config(config)
+    if processes:
+        plan = config_of({**plan.as_dict(), "train": {**vars(plan.train), "processes": processes}}, "--processes")
     loggers = _loggers(plan) if mlflow and plan.tracking.mlflow else ()
     try:
         student = run(plan, resume=resume, loggers=loggers, progress=not quiet and sys.stderr.isatty())

@@ -92,7 +92,8 @@ class TrainConfig:
         clip: largest norm of the gradient.
         precision: ``auto`` (bf16 where the device multiplies in it), ``bf16`` or ``32``.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads; 0 = torch's choice.
+        threads: CPU threads of a process; 0 = torch's choice, shared among the processes of a machine.
+        processes: that train together on this machine, on a GPU each or on its CPU; a batch is shared out among them.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints.
         start: folder of a student of the same sizes (or of its run) to go on from, or nothing; heads start anew.
@@ -107,6 +108,7 @@ class TrainConfig:
     precision: str = "auto"
     device: str = "auto"
     threads: int = 0
+    processes: int = 1
     validate_every: int = 500
     checkpoint_every: int = 500
     start: str = ""
@@ -174,7 +176,7 @@ class DistillConfig:
         decisive = self.as_dict()
         for name in ("tracking", "information", "output"):
             decisive.pop(name)
-        for name in ("device", "threads", "validate_every", "checkpoint_every"):
+        for name in ("device", "threads", "processes", "validate_every", "checkpoint_every"):
             decisive["train"].pop(name)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -241,7 +243,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _build(hint, value, where)  # type: ignore[arg-type]
     origin = typing.get_origin(hint)
     if origin is tuple:
-        if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
+        if isinstance(value, list | tuple) and value and all(isinstance(v, str) for v in value):
             return tuple(value)
         raise ConfigError(f"{where}: expected a list of strings, found {value!r}.")
     if origin is types.UnionType:
@@ -270,6 +272,8 @@ def _check_values(config: DistillConfig, where: str) -> None:
         (train.precision in ("auto", "bf16", "32"), "train.precision", "auto, bf16 or 32"),
         (train.device in ("auto", "cpu", "cuda"), "train.device", "auto, cpu or cuda"),
         (train.threads >= 0, "train.threads", "0 or more"),
+        (0 < train.processes <= train.batch_size, "train.processes", "1 … train.batch_size"),
+        (train.processes == 1 or loss.weights != "balanced", "train.processes", "1 with loss.weights = balanced"),
         (train.validate_every > 0, "train.validate_every", "more than 0"),
         (train.checkpoint_every > 0, "train.checkpoint_every", "more than 0"),
         (config.information.rows >= 0, "information.rows", "0 or more"),

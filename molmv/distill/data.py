@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from molmv.distill.processes import Member
 from molmv.embeddings import EmbeddingStore, check_same_rows
 from molmv.errors import ConfigError, StoreError
 from molmv.standardise import Standardiser
@@ -100,12 +101,21 @@ def fit_standardiser(store: EmbeddingStore, rows: np.ndarray, mode: str, chunk: 
 
 
 class Batches(IterableDataset[Batch]):
-    """An endless stream of training batches from step ``start`` on, or one pass over held-out rows."""
+    """An endless stream of training batches from step ``start`` on, or one pass over held-out rows.
+
+    Of several processes each gets its part of every batch; there are as many batches for all.
+    """
 
     def __init__(
-        self, inputs: Inputs, stores: Mapping[str, EmbeddingStore], rows: np.ndarray, batch_size: int, seed: int | None
+        self,
+        inputs: Inputs,
+        stores: Mapping[str, EmbeddingStore],
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int | None,
+        member: Member = Member(),  # noqa: B008 (it is frozen)
     ) -> None:
-        self.inputs, self.stores, self.rows = inputs, stores, rows
+        self.inputs, self.stores, self.rows, self.member = inputs, stores, rows, member
         self.batch_size, self.seed, self.start = batch_size, seed, 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -127,9 +137,12 @@ class Batches(IterableDataset[Batch]):
             self._epoch = epoch
         return self._order[position * size : (position + 1) * size]
 
-    def _batch(self, rows: np.ndarray) -> Batch:
+    def _batch(self, whole: np.ndarray) -> Batch:
+        rows = np.array_split(whole, self.member.count)[self.member.number]
+        absent = not len(rows)  # fewer rows than processes: one row stands in, of which no teacher knows
+        rows = whole[:1] if absent else rows
         targets = {name: torch.from_numpy(store.take(rows)) for name, store in self.stores.items()}
-        present = {name: torch.from_numpy(store.valid[rows]) for name, store in self.stores.items()}
+        present = {name: torch.from_numpy(store.valid[rows] & (not absent)) for name, store in self.stores.items()}
         return Batch(self.inputs.batch(rows), targets, present)
 
 
@@ -142,14 +155,21 @@ class DistillData(lightning.LightningDataModule):
         split: which rows are for what.
         batch_size: rows in a batch.
         seed: of the order of the batches.
+        member: which of several processes this is.
     """
 
     def __init__(
-        self, inputs: Inputs, stores: Mapping[str, EmbeddingStore], split: Split, batch_size: int, seed: int
+        self,
+        inputs: Inputs,
+        stores: Mapping[str, EmbeddingStore],
+        split: Split,
+        batch_size: int,
+        seed: int,
+        member: Member = Member(),  # noqa: B008 (it is frozen)
     ) -> None:
         super().__init__()
-        self.training = Batches(inputs, stores, split.train, batch_size, seed)
-        self.held_out = Batches(inputs, stores, split.held_out, batch_size, None)
+        self.training = Batches(inputs, stores, split.train, batch_size, seed, member)
+        self.held_out = Batches(inputs, stores, split.held_out, batch_size, None, member)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless batches, starting at ``self.training.start``."""

@@ -13,7 +13,7 @@ from molmv.distill.run import STUDENT, check_corpus, usable_rows
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import CheckpointError
 from molmv.student import StudentKind
-from molmv.student.checkpoint import CONFIG, load_checkpoint
+from molmv.student.checkpoint import CONFIG, load_checkpoint, restore
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,10 @@ def open_run(folder: Path, corpus: Path | None = None, stores: Path | None = Non
     checkpoint = load_checkpoint(folder / STUDENT)
     config = config_of(checkpoint.provenance.get("config", {}), f"{folder / STUDENT / CONFIG}: config")
     kind = StudentKind(checkpoint.kind, checkpoint.config)
-    network = kind.make()
-    network.load_state_dict(dict(checkpoint.weights))
+    try:
+        network = restore(kind.make, checkpoint.weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder / STUDENT}: weights and sizes do not fit: {error}") from error
     opened = open_stores(stores or Path(config.data.stores), config.teachers)
     path = corpus or Path(config.data.corpus)
     check_corpus(path, opened)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from molmv.density.floor import near_floor
 from molmv.distill.config import TrainConfig
 from molmv.distill.data import Batch
-from molmv.loss import MajorityVoteLoss
+from molmv.distill.processes import mean_over_processes, several, sum_over_processes
+from molmv.loss import LossOutput, MajorityVoteLoss
 from molmv.standardise import Standardiser
 
 
@@ -55,10 +56,14 @@ class DistillModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, step: int) -> Tensor:
         """The loss of one batch."""
-        out = self.loss(self.student(batch.inputs), self.targets(batch), batch.present)
+        out = self._loss(self.student(batch.inputs), self.targets(batch), batch.present)
         parts = {f"train/nll/{name}": value for name, value in out.per_dimension.items()}
-        self.log_dict({"train/loss": out.total.detach(), **parts}, batch_size=1)
+        self.log_dict(_mean({"train/loss": out.total.detach(), **parts}), batch_size=1)
         return out.total
+
+    def _loss(self, z: Tensor, targets: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> LossOutput:
+        """The loss of this process' part of a batch; over all processes its mean is the loss of the batch."""
+        return self.loss(z, targets, present, mean_over_processes if several() else None)  # type: ignore[no-any-return]
 
     def on_before_optimizer_step(self, optimiser: torch.optim.Optimizer) -> None:
         """Clip the gradient here: Lightning will not clip for a fused optimiser, though nothing is scaled."""
@@ -73,22 +78,31 @@ class DistillModule(lightning.LightningModule):
         """Negative log-likelihood of each teacher, share of its variances near the floor, and the sums R² needs."""
         z = self.student(batch.inputs)
         targets = self.targets(batch)
-        out = self.loss(z, targets, batch.present)
-        rows = len(z)
-        self.log("held_out/loss", out.total, batch_size=rows)
+        out = self._loss(z, targets, batch.present)
+        losses = _mean({"loss": out.total, **out.per_dimension})
+        predicted = {name: self.loss.predict(name, z.float()) for name in targets}
+        shares = {name: near_floor(q) for name, q in predicted.items()}
+        sums = {"rows": torch.as_tensor(float(len(z)), device=z.device)}
         for name, target in targets.items():
             present = batch.present[name]
-            if not present.any():
-                continue
-            self.log(f"held_out/nll/{name}", out.per_dimension[name], batch_size=int(out.rows[name]))
-            q = self.loss.predict(name, z.float())
-            if (near := near_floor(q)) is not None:
-                share = near[present].float().mean()
-                self.log(f"held_out/at_floor/{name}", share, batch_size=int(out.rows[name]))
-            error = (target - q.mean)[present].double().square().sum(0)
+            sums[f"rows/{name}"], sums[f"present/{name}"] = out.rows[name], present.sum()
+            if (near := shares[name]) is not None:
+                sums[f"near/{name}"] = near[present].float().mean(tuple(range(1, near.ndim))).sum()
+            error = (target - predicted[name].mean)[present].double().square().sum(0)
             values = target[present].double()
-            sums = torch.stack([error, values.sum(0), values.square().sum(0), torch.full_like(error, len(values))])
-            self._squares[name] = self._squares.get(name, 0) + sums
+            count = torch.full_like(error, len(values))
+            found = torch.stack([error, values.sum(0), values.square().sum(0), count])
+            self._squares[name] = self._squares.get(name, 0) + found
+        counted = {name: float(value) for name, value in _sum(sums).items()}
+        self.log("held_out/loss", losses["loss"], batch_size=int(counted["rows"]))
+        for name in targets:
+            if not counted[f"present/{name}"]:
+                continue
+            rows = int(counted[f"rows/{name}"])
+            self.log(f"held_out/nll/{name}", losses[name], batch_size=rows)
+            if shares[name] is not None:
+                share = counted[f"near/{name}"] / counted[f"present/{name}"]
+                self.log(f"held_out/at_floor/{name}", share, batch_size=rows)
 
     def on_validation_epoch_end(self) -> None:
         """R² of each teacher: of its dimensions' total variance, the share that the head's mean explains.
@@ -96,7 +110,8 @@ class DistillModule(lightning.LightningModule):
         A dimension that is constant in these rows counts with its error. A teacher without two different rows has
         no R².
         """
-        for name, (error, total, squares, count) in self._squares.items():
+        for name, sums in self._squares.items():
+            error, total, squares, count = sum_over_processes(sums)
             variance = (squares - total.square() / count).sum()
             if variance > 0:
                 self.log(f"held_out/r2/{name}", (1 - error.sum() / variance).float())
@@ -122,3 +137,13 @@ class DistillModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the config's digest."""
         checkpoint["config_digest"] = self.digest
+
+
+def _mean(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Numbers by name, averaged over the processes in one go."""
+    return dict(zip(values, mean_over_processes(torch.stack(list(values.values()))), strict=True))
+
+
+def _sum(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Counts by name, added up over the processes in one go; exact up to 2^53."""
+    return dict(zip(values, sum_over_processes(torch.stack([v.double() for v in values.values()])), strict=True))

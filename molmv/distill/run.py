@@ -26,10 +26,11 @@ from molmv import folder
 from molmv.atomic import replacing
 from molmv.density import DENSITIES
 from molmv.device import multiplies_bfloat16, pick_device
-from molmv.distill.config import DistillConfig
+from molmv.distill.config import DistillConfig, config_of
 from molmv.distill.data import DistillData, fit_standardiser, open_stores, split_rows
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
 from molmv.distill.module import DistillModule
+from molmv.distill.processes import Member, together
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import CheckpointError, ConfigError, InputError, OutputError, StoreError
 from molmv.hashing import sha256
@@ -50,6 +51,11 @@ _CHATTER = (
     ".*Experiment logs directory .* exists and is not empty.*",
     "The dirpath has changed from .*",
     "Be aware that when using `ckpt_path`, .*",
+    "`broadcast_buffers` is deprecated.*",
+    # Numbers are averaged over the processes before they are logged.
+    r"It is recommended to use `self\.log\(.*sync_dist=True\)`.*",
+    # Held-out rows are shared out by us, none twice.
+    ".*it is recommended to use `Trainer\\(devices=1, num_nodes=1\\)`.*",
 )
 
 
@@ -105,6 +111,7 @@ def distill(
         StoreError: stores that are missing, damaged, or not about the corpus' rows.
         InputError: the corpus cannot be read, or the device is not there.
         ConfigError: values that do not fit the data, or a checkpoint of another config.
+        ProcessError: one of several processes died.
         OutputError: the run's folder is a file, or holds a run and ``resume`` is not set.
         KeyboardInterrupt: it was interrupted; the checkpoints so far are kept.
     """
@@ -115,9 +122,26 @@ def distill(
         raise OutputError(f"{output} holds a run already.", "Add --resume to continue it, or name another output.")
     newest = _newest_checkpoint(output / CHECKPOINTS)
     start = _check_checkpoint(newest, config) if newest else 0
-    device = pick_device(config.train.device)
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
+    device = pick_device(config.train.device).type
+    job = {"config": config.as_dict(), "newest": str(newest or ""), "start": start}
+    with together(config.train.processes, device, job) as member:
+        made = _train(config, newest, start, member, loggers if member.number == 0 else (), progress)
+    return made or output / STUDENT
+
+
+@_without_chatter()
+def train_along(job: Mapping[str, Any], member: Member) -> None:
+    """The part of a process that :func:`molmv.distill.processes.together` has started."""
+    newest = Path(job["newest"]) if job["newest"] else None
+    _train(config_of(job["config"], "config"), newest, int(job["start"]), member, (), False)
+
+
+def _train(
+    config: DistillConfig, newest: Path | None, start: int, member: Member, loggers: Iterable[Logger], progress: bool
+) -> Path | None:
+    """Everything from the stores to the student, as one of several processes; only the first writes."""
+    output, device = Path(config.output), pick_device(config.train.device)
+    _share_threads(config.train.threads, device, member)
     lightning.seed_everything(config.seed, verbose=False)
 
     student = StudentKind.of(config.student)
@@ -131,13 +155,15 @@ def distill(
     if len(split.train) < config.train.batch_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is more than the {len(split.train)} rows.")
     module = _build(config, network, stores, split.train)
-    data = DistillData(inputs, stores, split, config.train.batch_size, config.seed)
+    data = DistillData(inputs, stores, split, config.train.batch_size, config.seed, member)
     data.training.start = start
 
-    trainer = _trainer(config, output, device, start, loggers, progress)
+    trainer = _trainer(config, device, start, member, loggers, progress)
     with _plain_interrupts():
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
         (final,) = trainer.validate(module, data, verbose=False)
+    if member.number:
+        return None
     information = (
         held_out_information(network, inputs, stores, split, **vars(config.information), seed=config.seed)
         if config.information.rows
@@ -147,6 +173,14 @@ def distill(
     final |= {f"held_out/information/{name}": found.information.nats for name, found in information.items()}
     files = getattr(inputs, "files", {})
     return _export(config, output, module, student, stores, split.train, final, started_from, files)
+
+
+def _share_threads(threads: int, device: torch.device, member: Member) -> None:
+    """What the config says for each process; else, on a CPU, an equal part of what torch would take."""
+    if threads:
+        torch.set_num_threads(threads)
+    elif member.here > 1 and device.type == "cpu":
+        torch.set_num_threads(max(1, torch.get_num_threads() // member.here))
 
 
 def _start_from(folder: str, student: StudentKind, network: torch.nn.Module) -> str:
@@ -238,9 +272,14 @@ def _build(
 
 
 def _trainer(
-    config: DistillConfig, output: Path, device: torch.device, start: int, loggers: Iterable[Logger], progress: bool
+    config: DistillConfig,
+    device: torch.device,
+    start: int,
+    member: Member,
+    loggers: Iterable[Logger],
+    progress: bool,
 ) -> lightning.Trainer:
-    train = config.train
+    train, output = config.train, Path(config.output)
     half = train.precision == "bf16" or train.precision == "auto" and multiplies_bfloat16(device)
     callbacks: list[Callback] = [
         ModelCheckpoint(
@@ -254,18 +293,21 @@ def _trainer(
             save_on_train_epoch_end=False,
         )
     ]
-    if progress:
+    if progress and member.number == 0:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
-    log = CSVLogger(output, name="log", version=f"from-step-{start}")
+    logs = [CSVLogger(output, name="log", version=f"from-step-{start}"), *loggers] if member.number == 0 else []
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=member.here,
+        num_nodes=member.count // member.here,
+        strategy=member.strategy() if member.count > 1 else "auto",
+        use_distributed_sampler=False,
         precision="bf16-mixed" if half else "32-true",
         max_steps=train.steps,
         val_check_interval=train.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        logger=[log, *loggers],
+        logger=logs,
         log_every_n_steps=min(50, train.steps),
         callbacks=callbacks,
         enable_progress_bar=progress,
