@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molmv import adapters, cards
 from molmv.cards import TeacherCard
+from molmv.documents import read_json
 from molmv.errors import MolmvError, UnknownNameError, did_you_mean
 from molmv.teacher import Teacher
 
@@ -78,7 +78,7 @@ def modality_of(name_or_path: str) -> str:
     named = name_or_path in cards.card_names()
     try:
         if name_or_path in student_names() or (not named and Path(name_or_path).is_dir()):
-            kind = json.loads((_checkpoint(name_or_path) / CONFIG).read_text(encoding="utf-8"))["kind"]
+            kind = read_json(_checkpoint(name_or_path) / CONFIG)["kind"]
             return KINDS[kind].modality
         return cards.load_card(name_or_path).modality
     except (MolmvError, OSError, ValueError, LookupError, TypeError):

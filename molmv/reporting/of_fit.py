@@ -125,7 +125,7 @@ def _statement(parameters: dict[str, Any], figures: dict[str, float], lines: lis
 
 
 def _json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    found: dict[str, Any] = read_json(path)
     return found
 
 
