@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt64
 
 from molmv.atomic import replacing
 from molmv.embedder import Embedder
@@ -62,6 +62,10 @@ class EmbeddingCache:
             self._take(self._write(keys[piece], X), keys, missing, out)
             progress(start + len(piece))
         return out
+
+    def keep(self, keys: UInt64[np.ndarray, " n"], X: Float32[np.ndarray, "n dim"]) -> None:
+        """Vectors that were computed elsewhere, in a store say, under :func:`molmv.rows.row_keys` of their inputs."""
+        self._write(keys, X)
 
     def _take(self, path: Path, keys: np.ndarray, missing: np.ndarray, out: np.ndarray) -> None:
         try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from molmv.embedder import Embedder
 from molmv.models import load_student
-from molmv.rows import OK
+from molmv.rows import OK, TRUNCATED
 from molmv.student.checkpoint import load_checkpoint, save_checkpoint
 from molmv.student.embed import Student
 
@@ -42,7 +42,7 @@ class StudentSuite:
     #: Inputs that a student must tell apart.
     good: ClassVar[Sequence[str]]
     #: Inputs that it must refuse.
-    bad: ClassVar[Sequence[str | None]] = ("", "  ", None)
+    bad: ClassVar[Sequence[Any]] = ("", "  ", None)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -125,6 +125,32 @@ class StudentSuite:
         assert copy.provenance == student.provenance
         found, expected = (s.embed(s.screen(self.good)) for s in (copy, student))
         np.testing.assert_array_equal(found, expected)
+
+
+class TextStudentSuite(StudentSuite):
+    """For students that read texts."""
+
+    good = (
+        "card",
+        "Where is my card?",
+        "Is my card where?",
+        "The film was a slow, dull and painful affair.",
+        "A joy from beginning to end!",
+        "play some café jazz",
+        "How do I merge two dictionaries in Python?",
+        "word " * 20,
+    )
+    bad = (*StudentSuite.bad, "\x07\x1b", "half a pair \ud83d", "caf\udce9", 7)
+
+    def test_a_megabyte_is_read_from_its_beginning(self, student: Student) -> None:
+        rows = student.screen(["word " * 200_000])
+        assert np.isfinite(student.embed(rows)).all()
+        assert rows.status == [TRUNCATED]
+        assert "were read" in rows.reason[0]
+
+    def test_blanks_and_composition_change_nothing(self, student: Student, alone: dict[str, np.ndarray]) -> None:
+        found = student.embed(student.screen([" play  some\tcafe\u0301 jazz\n"]))
+        np.testing.assert_allclose(found[0], alone["play some café jazz"], rtol=0, atol=TOLERANCE)
 
 
 class MoleculeStudentSuite(StudentSuite):
