@@ -167,7 +167,11 @@ def evaluate(modality: str) -> None:
     for card, name in zip(study.teachers, study.names, strict=True):
         keep_store(load_teacher(card), ROOT / study.stores / name)
     report = molmv.evaluate(
-        [*students, *study.teachers, *study.beside], modality, output=place / "evaluation", concatenation=False, plots=False
+        [*students, *study.teachers, *study.beside],
+        modality,
+        output=place / "evaluation",
+        concatenation=False,
+        plots=False,
     )
     rows = sorted(
         (r.model, r.task, r.head, s.metric, s.seed, f"{s.value:.5f}") for r in report.results for s in r.scores
@@ -203,7 +207,8 @@ def table(modality: str) -> None:
     with results(modality).open(newline="") as file:
         for row in csv.DictReader(file):
             scores[row["model"], row["head"], row["metric"]][row["task"]].append(100 * float(row["value"]))
-    tasks = sorted({task for found in scores.values() for task in found})
+    judged = next(iter(study.means.values()))
+    tasks = sorted({task for (_, *by), found in scores.items() if tuple(by) == judged for task in found})
     groups: dict[str, list[str]] = {}
     for model in sorted({model for model, _, _ in scores}):
         name = model.rpartition("-")[0] if model.rpartition("-")[2].isdigit() and "-all-" in model else model
@@ -221,8 +226,7 @@ def table(modality: str) -> None:
         for head, metric in study.means.values():
             means = [np.mean([np.mean(v) for v in scores[m, head, metric].values()]) for m in models]
             cells_.append(f"{np.mean(means):.1f}" + (f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""))
-        head, metric = next(iter(study.means.values()))
-        each = [np.mean([np.mean(scores[m, head, metric][t]) for m in models]) for t in tasks]
+        each = [np.mean([np.mean(scores[m, *judged][t]) for m in models]) for t in tasks]
         paper = " / ".join(map(str, study.paper.get(name, ())))
         print(
             f"| {name} | {len(models)} | {' | '.join(cells_)} | {paper} | "
