@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from molmv.errors import OutputError
@@ -37,8 +37,8 @@ def replacing(path: Path, overwrite: bool = True) -> Iterator[Path]:
             f"Cannot write {path}: {error.strerror or error}.", "Check the disk and its rights."
         ) from error
     finally:
-        if not temporary.is_dir():
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or a folder, or may not even be removed
+            temporary.unlink()
 
 
 def check_writable(path: Path, overwrite: bool) -> None:
@@ -47,12 +47,20 @@ def check_writable(path: Path, overwrite: bool) -> None:
     Raises:
         OutputError: it is a folder, its folder is missing, or it exists and may not be replaced.
     """
-    if path.is_dir():
+    try:
+        folder, parent, exists = path.is_dir(), path.parent.is_dir(), path.exists()
+    except OSError as error:  # a folder that may not be looked into
+        raise _refused(path, error) from error
+    if folder:
         raise OutputError(f"{path} is a folder.", "Name a file in it.")
-    if not path.parent.is_dir():
+    if not parent:
         raise OutputError(f"The folder {path.parent} of {path.name} does not exist.", "Make it first.")
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise OutputError(f"{path} exists.", "Replace it with --overwrite (overwrite=True), or choose another name.")
+
+
+def _refused(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"Cannot write {path}: {error.strerror or error}.", "Check the disk and its rights.")
 
 
 def _sync_folder(folder: Path) -> None:

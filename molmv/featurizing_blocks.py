@@ -155,9 +155,9 @@ def featurize_blocks(
     ) as embed:
         start = time.perf_counter()
         with open_journal(out, plan, embed.facts) as journal:
-            if progress:
-                progress(0, None)
             before = done = sum(block.rows for block in journal.blocks.values())
+            if progress:
+                progress(done, None)
             for entry in _write_all(out, plan, embed, journal):
                 journal.add(entry)
                 done += entry.rows

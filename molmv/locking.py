@@ -35,7 +35,8 @@ def locked(file: Path, output: Path) -> Iterator[None]:
         yield
     finally:
         if lock.is_locked:
-            file.unlink(missing_ok=True)  # while it is held: who opened it meanwhile finds that it is gone
+            with suppress(OSError):  # whatever ended the body is worth more than this
+                file.unlink()  # while it is held: who opened it meanwhile finds that it is gone
             lock.release()
 
 

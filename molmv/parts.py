@@ -152,8 +152,9 @@ def open_parts(out: Path, job: dict[str, Any], resume: bool, overwrite: bool) ->
                     )
                 yield parts
             finally:
-                if not parts._manifest.exists():
-                    shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):  # nobody may look any more
+                    if not parts._manifest.exists():
+                        shutil.rmtree(folder, ignore_errors=True)
     finally:
         with suppress(OSError):  # not empty, or gone
             folder.rmdir()

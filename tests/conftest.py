@@ -49,3 +49,21 @@ def shared_data() -> Path:
 def library() -> Path:
     """A real file with bad rows: 3,020 rows, 28 of which hold no molecule."""
     return ROOT / "examples" / "library.csv"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of faults counted: each records ``("faults", [what, injected, survived, rows lost])``."""
+    counts: dict[str, list[int]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "faults" and getattr(report, "when", "") == "call":
+                    what, *numbers = value
+                    counts[what] = [a + b for a, b in zip(counts.get(what, [0, 0, 0]), numbers, strict=True)]
+    if not counts:
+        return
+    terminalreporter.section("faults")
+    for what, (injected, survived, lost) in sorted(counts.items()):
+        terminalreporter.line(f"{what:48} {injected:6} injected {survived:6} survived {lost:6} rows lost")
+    injected, survived, lost = (sum(column) for column in zip(*counts.values(), strict=True))
+    terminalreporter.line(f"{'all':48} {injected:6} injected {survived:6} survived {lost:6} rows lost")

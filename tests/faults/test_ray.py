@@ -67,6 +67,7 @@ def test_both_engines_write_the_same_though_an_actor_is_killed(
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_resumed_by_block(table: Path, tmp_path: Path, ray_cluster: None, poison_card: Callable[..., str]):
     (tmp_path / "seen").touch()
     card = poison_card(seen=str(tmp_path / "seen"))

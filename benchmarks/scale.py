@@ -1,0 +1,207 @@
+"""Does ``molmv featurize`` stay linear in time and flat in memory over millions of rows? And what does Ray cost?
+
+    python benchmarks/scale.py stream --model molmv-small --rows 125000 250000 500000 1000000
+    python benchmarks/scale.py stream --model trivial --rows 1250000 2500000 5000000 10000000
+    python benchmarks/scale.py engines --rows 50000
+    python benchmarks/scale.py watching --rows 50000
+
+``stream`` writes files of generated rows, embeds each in a process of its own, and looks at the whole tree of processes
+once a second: resident memory, open files, processes; and at the end at the processor time that the tree took, which
+other work on the machine does not change much. The exponent is the slope of log(seconds) over log(rows), after the
+seconds of a run of one row. ``trivial`` is a model of text that counts letters. ``engines`` embeds one file on the
+local engine and on Ray, ``watching`` with and without a watched process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+CORES = ("c1ccc({})c({})c1{}", "c1cnc({})c({})c1{}", "C1CN({})CC({})C1{}", "c1c({})sc({})c1{}", "C1CC({})C({})OC1{}")
+CARD = """
+name = "trivial"
+modality = "text"
+adapter = "trivial"
+dim = 4
+likelihood = "gaussian"
+encoding = "float32"
+[provenance]
+licence = "MIT"
+trained_on = []
+labels_seen = []
+"""
+MODULE = """
+import numpy as np
+
+class Trivial:
+    dim = 4
+
+    def __init__(self, card, *, device="cpu"): ...
+
+    def embed_batch(self, inputs):
+        return np.array([[len(t), t.count("C"), t.count("c"), t.count("N")] for t in inputs], np.float32)
+"""
+
+
+HEADS = ("C", "O", "N", "CC", "OC", "C(=O)N", "S(=O)(=O)N", "CO", "C#C", "CCO")
+TAILS = ("", "C", "CC", "C(C)C", "c1ccccc1", "C1CC1", "C(F)(F)F", "CC#N", "CCO", "CCCl", "c1ccncc1", "C1CCOC1")
+
+
+def molecules(rows: int) -> Iterator[str]:
+    """Out of 8.6 million, by chance."""
+    groups = [head + tail for head, tail in itertools.product(HEADS, TAILS)]
+    draw = random.Random(0)
+    for _ in range(rows):
+        yield draw.choice(CORES).format(*draw.choices(groups, k=3))
+
+
+def write(path: Path, rows: int, header: str) -> None:
+    with path.open("w") as file:
+        file.write(f"id,{header}\n")
+        file.writelines(f"M{i},{text}\n" for i, text in enumerate(molecules(rows)))
+
+
+def install(folder: Path) -> dict[str, str]:
+    """The trivial model, as pip would; returns the environment that finds it."""
+    info = folder / "trivial-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trivial\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[molmv.adapters]\ntrivial = trivial:Trivial\n")
+    (folder / "trivial.py").write_text(MODULE)
+    (folder / "trivial.toml").write_text(CARD)
+    root = str(Path(__file__).resolve().parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), root]), "OMP_NUM_THREADS": "1"}
+
+
+class Watched:
+    """A command, looked at once a second while it runs."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        process = psutil.Popen(command, env=environment)
+        self.memory: list[float] = []
+        self.files: list[int] = []
+        self.processes: list[int] = []
+        seconds: dict[int, float] = {}
+        while process.poll() is None:
+            memory = files = 0.0
+            try:
+                tree = [process, *process.children(recursive=True)]
+            except psutil.Error:
+                break
+            for one in tree:
+                try:
+                    memory += one.memory_info().rss / 2**20
+                    files += one.num_fds()
+                    spent = one.cpu_times()
+                    seconds[one.pid] = spent.user + spent.system
+                except psutil.Error:
+                    continue
+            self.memory.append(memory)
+            self.files.append(int(files))
+            self.processes.append(len(tree))
+            time.sleep(1)
+        code = process.wait()
+        self.wall = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)  # what Ray starts is nobody's child: only looked at
+        self.cpu = max(sum(seconds.values()), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if code:
+            sys.exit(f"{' '.join(command)} ended with {code}")
+
+
+def molmv(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "molmv", *map(str, arguments)]
+
+
+def stream(model: str, sizes: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder, "site")
+        environment = install(site)
+        name = str(site / "trivial.toml") if model == "trivial" else model
+        header = "text" if model == "trivial" else "smiles"
+
+        def run(rows: int) -> Watched:
+            table, out = Path(folder, "in.csv"), Path(folder, "out.parquet")
+            write(table, rows, header)
+            return Watched(molmv("featurize", table, "-o", out, "-m", name, "--overwrite", "-q"), environment)
+
+        idle = run(1).cpu
+        print(f"{model}: one row, {idle:.1f} s of processor time", flush=True)
+        print(
+            f"{'rows':>12} {'wall s':>8} {'cpu s':>8} {'rows/cpu s':>10} {'peak MiB':>8}  at tenths; files; processes"
+        )
+        spent = []
+        for rows in sizes:
+            found = run(rows)
+            spent.append(max(found.cpu - idle, 1e-3))
+            tenths = [round(found.memory[len(found.memory) * k // 10]) for k in range(1, 10)]
+            times = f"{rows:12,} {found.wall:8.1f} {found.cpu:8.1f} {rows / spent[-1]:10,.0f}"
+            files = f"{statistics.median(found.files):.0f}, at most {max(found.files)}"
+            print(f"{times} {max(found.memory):8,.0f}  {tenths}; {files}; {max(found.processes)}", flush=True)
+        if len(sizes) > 1:
+            slope = np.polyfit(np.log(sizes), np.log(spent), 1)[0]
+            print(f"exponent {slope:.3f}", flush=True)
+
+
+def compare(rows: int, model: str, variants: dict[str, list[str]], repeats: int) -> None:
+    """The same file, several ways, in turn; medians of processor and wall time."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = install(Path(folder, "site"))
+        table = Path(folder, "in.csv")
+        write(table, rows, "smiles")
+        found: dict[str, list[Watched]] = {name: [] for name in variants}
+        for i, (name, options) in itertools.product(range(repeats), variants.items()):
+            out = Path(folder, f"{len(found[name])}-{i}-{name.replace(' ', '-')}")
+            command = molmv("featurize", table, "-o", out, "-m", model, "-q", *options)
+            found[name].append(Watched(command, environment))
+        first = next(iter(variants))
+        for name, runs in found.items():
+            wall, cpu = (statistics.median(getattr(run, kind) for run in runs) for kind in ("wall", "cpu"))
+            base_wall, base_cpu = (
+                statistics.median(getattr(run, kind) for run in found[first]) for kind in ("wall", "cpu")
+            )
+            print(
+                f"{name:24} {rows:,} rows: wall {wall:.1f} s ({wall / base_wall - 1:+.1%}), "
+                f"processor {cpu:.1f} s ({cpu / base_cpu - 1:+.1%})",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("stream", "engines", "watching"))
+    parser.add_argument("--model", default="molmv-small")
+    parser.add_argument("--rows", type=int, nargs="+", default=[50_000])
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.what == "stream":
+        stream(arguments.model, arguments.rows)
+    elif arguments.what == "engines":
+        variants = {
+            f"{engine}, {workers} workers": ["--engine", engine, "--workers", str(workers), *more]
+            for workers in (1, 2)
+            for engine, more in (("local", ["--shard", "1/1"]), ("ray", []))
+        }
+        for workers in (1, 2):
+            some = {name: options for name, options in variants.items() if f"{workers} workers" in name}
+            compare(arguments.rows[0], arguments.model, some, arguments.repeats)
+    else:
+        variants = {"in this process": ["--timeout", "0"], "watched": []}
+        for rows in arguments.rows:
+            compare(rows, arguments.model, variants, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
