@@ -12,10 +12,12 @@ from jaxtyping import Float32
 
 from molmv.embedder import Embedder
 from molmv.errors import InputError, TeacherError
+from molmv.limits import Limits
 from molmv.modality import read_by
 from molmv.rows import ERROR, Rows
-from molmv.supervising import Embedded, Limits, supervised
+from molmv.supervising import supervised
 from molmv.table import Chunk
+from molmv.watched_process import Embedded
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ import numpy as np
 from molmv.cards import TeacherCard, load_card
 from molmv.embeddings import Header, open_store_writer
 from molmv.errors import InputError
+from molmv.limits import Limits
 from molmv.modality import of
 from molmv.models import load_teacher
 from molmv.quarantine import Quarantine
 from molmv.rows import Rows
-from molmv.supervising import Embedded, Limits, supervised, take
+from molmv.supervising import supervised, take
 from molmv.table import Chunk, Table
 from molmv.teacher import Teacher
+from molmv.watched_process import Embedded
 
 CHUNK = 8192  # rows of one part of a store
 PIECE = 256  # rows that a worker embeds at a time

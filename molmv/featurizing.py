@@ -19,12 +19,12 @@ from molmv.embed_chunks import EmbedChunks, Facts, embed_chunk, here, in_process
 from molmv.embedder import Embedder
 from molmv.errors import InputError, OutputError, RefusedRowsError
 from molmv.formats import CHUNK_ROWS
+from molmv.limits import Limits
 from molmv.modality import Modality, of, read_by
 from molmv.parts import Parts, differences, open_parts
 from molmv.quarantine import Quarantine
 from molmv.results import EmbeddingResult
 from molmv.rows import OK, Rows
-from molmv.supervising import Limits
 from molmv.table import Chunk, Table, open_table
 from molmv.textfile import STDIN
 

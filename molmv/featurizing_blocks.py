@@ -18,12 +18,12 @@ from molmv.errors import InputError, OutputError
 from molmv.featurizing import Summary, job_of, opened, reads_of
 from molmv.formats import CHUNK_ROWS
 from molmv.hashing import sha256
+from molmv.limits import Limits
 from molmv.locking import locked
 from molmv.modality import Modality
 from molmv.parts import differences
 from molmv.quarantine import list_blocks
 from molmv.rows import QUARANTINED
-from molmv.supervising import Limits
 from molmv.table import Table, open_table
 
 Progress = Callable[[int, float | None], None]

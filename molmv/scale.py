@@ -37,7 +37,8 @@ from molmv.featurizing_blocks import (
     summary,
 )
 from molmv.hashing import sha256
-from molmv.supervising import Limits, Worker
+from molmv.limits import Limits
+from molmv.supervising import Worker
 
 OBJECT_STORE = 128 * 2**20  # bytes; blocks of text are small
 ATTEMPTS = 5  # to start a cluster

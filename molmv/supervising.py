@@ -7,11 +7,8 @@ row to find the culprits, and embedded again without them, as if they had been r
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -19,49 +16,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from molmv import heartbeat
-from molmv.errors import InputError, MolmvError, TeacherError
+from molmv.errors import MolmvError, TeacherError
+from molmv.limits import Limits
 from molmv.rows import CRASHED, ERROR, TIMEOUT, Rows
 from molmv.table import Chunk
-
-# Status of each row of a chunk, then arrays with one entry a row.
-Embedded = tuple[Any, ...]
-Work = Callable[[Chunk], Embedded]
+from molmv.watched_process import Embedded, Work, serve
 
 LOOK_SECONDS = 0.1  # between two looks at a process
-BEAT_SECONDS = 0.5  # at most one sign of life in this time
-MEMORY_SHARE = 0.8  # of the machine's memory, for all processes together
 HOPELESS = 20  # failures in a row, after which it is rather the model
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one molecule may cost.
-
-    Attributes:
-        seconds: of wall time; inf for no limit.
-        gibibytes: resident memory of its process, the model included; None: its share of 80 % of the machine's.
-    """
-
-    seconds: float = 60.0
-    gibibytes: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.seconds > 0 or self.gibibytes is not None and not self.gibibytes > 0:
-            raise InputError("A limit of time or memory is a number above 0.", "Leave it out for the default.")
-
-    def bytes(self, workers: int) -> float:
-        """Resident memory that each of so many processes may have."""
-        if self.gibibytes is not None:
-            return self.gibibytes * 2**30
-        return MEMORY_SHARE * _machine_memory() / workers
 
 
 class _LostError(Exception):
@@ -101,7 +69,7 @@ class Worker:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         arguments = (theirs, self._make, self._arguments, self._workers > 1)
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._process = context.Process(target=serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -356,68 +324,3 @@ def _without(chunk: Chunk, refused: dict[int, _LostError]) -> Chunk:
 def _good_row(chunk: Chunk, rows: Rows) -> Chunk | None:
     good = rows.good
     return take(chunk, good[:1]) if good else None
-
-
-def _machine_memory() -> float:
-    """Bytes of this machine, or of the container that we are in."""
-    import psutil
-
-    total = float(psutil.virtual_memory().total)
-    try:
-        return min(total, float(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or "max"
-        return total
-
-
-# In the process -------------------------------------------------------------------------------------------------------
-
-
-def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[Any, ...], one_thread: bool) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process says when to stop
-    _end_with_parent()
-    if one_thread:
-        os.environ["OMP_NUM_THREADS"] = "1"  # the processes are the parallelism
-    try:
-        work = make(*arguments)
-    except MolmvError as error:
-        connection.send(("failed", error))
-        return
-    except Exception as error:
-        connection.send(("failed", TeacherError(f"The model cannot be loaded: {_said(error)}.")))
-        return
-    connection.send(("ready", getattr(work, "said", None)))
-    last = 0.0
-
-    def alive() -> None:
-        nonlocal last
-        if time.monotonic() - last > BEAT_SECONDS:
-            connection.send(("alive", None))
-            last = time.monotonic()
-
-    heartbeat.listen(alive)
-    while True:
-        try:
-            chunk = connection.recv()
-        except EOFError:
-            return
-        last = time.monotonic()
-        try:
-            connection.send(("done", work(chunk)))
-        except MolmvError as error:
-            connection.send(("failed", error))
-        except Exception as error:
-            connection.send(("failed", _said(error)))
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to kill this process with its parent: one that is stuck would never notice."""
-    if sys.platform == "linux":
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        parent = parent_process()
-        if parent is not None and not parent.is_alive():  # it died before it could be watched
-            os._exit(1)

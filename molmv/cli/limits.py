@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from molmv.supervising import Limits
+    from molmv.limits import Limits
 
 Timeout = Annotated[
     float,
@@ -34,6 +34,6 @@ def limits(timeout: float, memory: float | None) -> Limits | None:
     Raises:
         InputError: an impossible limit.
     """
-    from molmv.supervising import Limits
+    from molmv.limits import Limits
 
     return Limits(timeout or math.inf, memory) if timeout or memory is not None else None

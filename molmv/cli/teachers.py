@@ -13,7 +13,7 @@ from molmv.cli.limits import TIMEOUT, MemoryLimit, Timeout, limits
 if TYPE_CHECKING:
     from molmv.availability import Availability
     from molmv.cards import TeacherCard
-    from molmv.supervising import Limits
+    from molmv.limits import Limits
 
 app = typer.Typer(no_args_is_help=True, help="Teachers: list and check them, show their cards, embed a corpus.")
 app.command("check")(teachers_check.check)

@@ -18,9 +18,9 @@ from molmv.embed_corpus import embed_corpus
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import TeacherError, UnknownNameError
 from molmv.featurizing import featurize_file
+from molmv.limits import Limits
 from molmv.quarantine import quarantine_path
 from molmv.results import load_embeddings
-from molmv.supervising import Limits
 from molmv.table import open_table
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSEGV")
@@ -73,6 +73,7 @@ def test_a_stall(tmp_path: Path, poison_card: Card):
     assert unharmed(tmp_path, poison_card(), poisoned(HANG), Limits(4)) == ["timeout: took longer than 4 s"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is compared with what Linux reports")
 def test_hunger_for_memory(tmp_path: Path, poison_card: Card):
     (reason,) = unharmed(tmp_path, poison_card(), poisoned(MEMORY), Limits(60, 1.5))
@@ -80,6 +81,7 @@ def test_hunger_for_memory(tmp_path: Path, poison_card: Card):
     assert reason.endswith("GiB of memory; 1.5 are allowed")
 
 
+@pytest.mark.slow
 def test_rows_that_kill_only_together_are_embedded_apart(tmp_path: Path, poison_card: Card):
     out = tmp_path / "out.parquet"
     featurize_file(write(tmp_path / "in.csv", [*GOOD[:5], ALONE, ALONE]), out, poison_card(), limits=Limits(60))
@@ -98,6 +100,7 @@ def test_a_worker_killed_from_outside_loses_nothing(tmp_path: Path, poison_card:
     assert out.read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_on_everything_is_given_up(
     tmp_path: Path, poison_card: Card, monkeypatch: pytest.MonkeyPatch
 ):

@@ -61,7 +61,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return embed(tmp_path_factory.mktemp("plain") / "here", "rdkit-descriptors", LC_ALL="C.UTF-8", TZ="UTC")
 
 
-@pytest.mark.parametrize("name", SURROUNDINGS)
+QUICK = ("C", "line ends of Windows")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SURROUNDINGS]
+)
 def test_the_same_is_written(name: str, plain: bytes, tmp_path: Path, record_property: Callable[[str, object], None]):
     if name == "Turkish" and "tr_tr.utf8" not in locales():
         pytest.skip("no Turkish locale is installed")

@@ -18,7 +18,7 @@ CHUNK = 12  # rows
 
 def featurize(card: str, table: str, out: str, watched: bool) -> None:
     from molmv.featurizing import featurize_file
-    from molmv.supervising import Limits
+    from molmv.limits import Limits
 
     limits = Limits() if watched else None
     featurize_file(table, out, card, chunk_size=CHUNK, id_column="id", resume=True, limits=limits)
@@ -26,7 +26,7 @@ def featurize(card: str, table: str, out: str, watched: bool) -> None:
 
 def teachers_embed(card: str, table: str, out: str, watched: bool) -> None:
     from molmv import embed_corpus
-    from molmv.supervising import Limits
+    from molmv.limits import Limits
     from molmv.table import open_table
 
     embed_corpus.CHUNK, embed_corpus.PIECE = CHUNK, CHUNK // 2
