@@ -43,7 +43,16 @@ def read_network(where: str, path: Path) -> Network:
         return _build(where, content["hyper_parameters"], content["state_dict"])
     except WeightsError:
         raise
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        RuntimeError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        pickle.UnpicklingError,
+    ) as error:
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise WeightsError(f"{where} holds no network of chemprop: {why}") from error
 

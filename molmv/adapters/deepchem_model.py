@@ -180,7 +180,16 @@ def _restored(card: TeacherCard, deepchem: Any, options: Mapping[str, Any], devi
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         model.model.load_state_dict(state["model_state_dict"], strict=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
+    except (
+        RuntimeError,
+        OSError,
+        ValueError,
+        pickle.UnpicklingError,
+        EOFError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         why = " ".join(str(error).split())[:300]
         raise WeightsError(
             f"Teacher {card.name!r}: {path} is not a checkpoint of this {options['model']}: {why}"

@@ -161,7 +161,16 @@ def load_network(name: str, path: Path, architecture: str) -> Network:
         if faults:
             raise RuntimeError("; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if faults[3:] else ""))
         network.load_state_dict({key: found[theirs] for key, theirs in named.items()})
-    except (RuntimeError, ValueError, KeyError, pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
+    except (
+        RuntimeError,
+        OSError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        EOFError,
+        TypeError,
+        AttributeError,
+    ) as error:
         why = " ".join(str(error).split())
         raise WeightsError(f"Teacher {name!r}: {path} does not hold the weights of a {architecture}: {why}") from error
     return network.eval()
