@@ -91,6 +91,10 @@ def check_what_is_left(out: Path) -> None:
             ] == []
 
 
+def remove(out: Path) -> None:
+    shutil.rmtree(out) if out.is_dir() else out.unlink()
+
+
 def endure(
     warm: Warm,
     job: str,
@@ -103,16 +107,16 @@ def endure(
 ) -> int:
     """Kill a job so many times, and compare each run that was let end with one that nothing disturbed."""
     before()
-    whole = folder / f"whole{suffix}"
-    code, seconds = warm.run(job, {**arguments, "out": str(whole)})
+    out = folder / f"out{suffix}"  # always the same: a student remembers where it was made
+    code, seconds = warm.run(job, {**arguments, "out": str(out)})
     assert code == 0
-    expected = contents(whole, patterns)
+    expected = contents(out, patterns)
     assert expected
+    remove(out)
     draw = random.Random(job)
     done = 0
     while done < kills:
         before()
-        out = folder / f"out{suffix}"
         for _ in range(CHAIN):
             code, _ = warm.run(job, {**arguments, "out": str(out)}, draw.random() * seconds)
             assert code in (0, -signal.SIGKILL)
@@ -120,7 +124,7 @@ def endure(
             check_what_is_left(out)
         assert warm.run(job, {**arguments, "out": str(out)})[0] == 0
         assert contents(out, patterns) == expected
-        shutil.rmtree(out) if out.is_dir() else out.unlink()
+        remove(out)
     return done
 
 
