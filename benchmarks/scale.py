@@ -155,7 +155,7 @@ def stream(model: str, sizes: list[int]) -> None:
             print(f"exponent {slope:.3f}", flush=True)
 
 
-def compare(rows: int, model: str, variants: dict[str, list[str]], repeats: int) -> None:
+def compare(rows: int, model: str, variants: dict[str, list[str]], repeats: int, extension: str = "") -> None:
     """The same file, several ways, in turn; medians of processor and wall time."""
     with tempfile.TemporaryDirectory() as folder:
         environment = install(Path(folder, "site"))
@@ -163,7 +163,7 @@ def compare(rows: int, model: str, variants: dict[str, list[str]], repeats: int)
         write(table, rows, "smiles")
         found: dict[str, list[Watched]] = {name: [] for name in variants}
         for i, (name, options) in itertools.product(range(repeats), variants.items()):
-            out = Path(folder, f"{len(found[name])}-{i}-{name.replace(' ', '-')}")
+            out = Path(folder, f"{i}-{name.replace(' ', '-')}{extension}")
             command = molmv("featurize", table, "-o", out, "-m", model, "-q", *options)
             found[name].append(Watched(command, environment))
         first = next(iter(variants))
@@ -179,14 +179,30 @@ def compare(rows: int, model: str, variants: dict[str, list[str]], repeats: int)
             )
 
 
+def estimate(rate: float, cores: int, size: float, bandwidth: float, molecules: float = 1e9) -> None:
+    """Hours for 10⁹ molecules on N nodes: what computing or writing takes, whichever is longer, plus 30 s of start."""
+    print(f"{molecules:.0e} molecules, {rate:,.0f} a core-second: {molecules / rate / 3600:,.0f} core-hours, "
+          f"{molecules * size / 1e12:.2f} TB")  # fmt: skip
+    for nodes in (1, 4, 16, 64, 256):
+        computing, writing = molecules / rate / cores / nodes, molecules * size / bandwidth
+        hours, held_up = (max(computing, writing) + 30) / 3600, "computing" if computing > writing else "writing"
+        print(f"{nodes:4} nodes x {cores} cores: {hours:8.2f} h, held up by {held_up}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("stream", "engines", "watching"))
+    parser.add_argument("what", choices=("stream", "engines", "watching", "estimate"))
     parser.add_argument("--model", default="molmv-small")
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=2000, help="molecules in a second of one core")
+    parser.add_argument("--cores", type=int, default=32, help="of a node")
+    parser.add_argument("--bytes", type=float, default=1736, help="of a row of output")
+    parser.add_argument("--bandwidth", type=float, default=1e9, help="bytes a second that all nodes can write together")
     arguments = parser.parse_args()
-    if arguments.what == "stream":
+    if arguments.what == "estimate":
+        estimate(arguments.rate, arguments.cores, arguments.bytes, arguments.bandwidth)
+    elif arguments.what == "stream":
         stream(arguments.model, arguments.rows)
     elif arguments.what == "engines":
         variants = {
@@ -200,7 +216,7 @@ def main() -> None:
     else:
         variants = {"in this process": ["--timeout", "0"], "watched": []}
         for rows in arguments.rows:
-            compare(rows, arguments.model, variants, arguments.repeats)
+            compare(rows, arguments.model, variants, arguments.repeats, ".parquet")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ from typing import Any
 
 from molmv import formats
 from molmv.atomic import replacing
-from molmv.blocks import Block, Dataset, Entry, Journal, Shard, find_sources, journal_path, write_block
+from molmv.blocks import Block, Dataset, find_sources, write_block
 from molmv.embed_chunks import EmbedChunks, Facts
 from molmv.errors import InputError, OutputError
 from molmv.featurizing import Summary, job_of, opened, reads_of
 from molmv.formats import CHUNK_ROWS
 from molmv.hashing import sha256
+from molmv.journal import Entry, Journal, Shard, journal_path
 from molmv.limits import Limits
 from molmv.locking import locked
 from molmv.modality import Modality

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from molmv import formats
-from molmv.blocks import Block, Entry, Shard, write_block
+from molmv.blocks import Block, write_block
 from molmv.embed_chunks import Facts, load
 from molmv.errors import InputError, MissingExtraError
 from molmv.featurizing import Summary
@@ -37,6 +37,7 @@ from molmv.featurizing_blocks import (
     summary,
 )
 from molmv.hashing import sha256
+from molmv.journal import Entry, Shard
 from molmv.limits import Limits
 from molmv.supervising import Worker
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from molmv.blocks import Journal, Shard, find_sources, journal_path
+from molmv.blocks import find_sources
 from molmv.errors import InputError, OutputError, StoreError
 from molmv.featurizing import featurize_file
 from molmv.featurizing_blocks import Options, featurize_blocks, merge_blocks
+from molmv.journal import Journal, Shard, journal_path
 from molmv.results import load_embeddings
 
 MODEL = "rdkit-descriptors"

@@ -148,8 +148,8 @@ def _is_many(file: str, model: str) -> bool:
 def _featurize_blocks(
     file: str, out: Path, model: str, engine: str, address: str | None, quiet: bool, shard: str | None, **options: Any
 ) -> None:
-    from molmv.blocks import Shard
     from molmv.featurizing_blocks import Options, featurize_blocks
+    from molmv.journal import Shard
 
     if engine not in ("local", "ray"):
         raise InputError(f"No engine is called {engine!r}.", "Use local or ray.")
