@@ -45,12 +45,13 @@ def models(table: Sequence[Line]) -> Any:
 def parity(tested: Tested) -> Any:
     """Predicted against measured, with intervals."""
     alt = plots.altair()
-    low, high = (float(f([f(tested.y), f(tested.prediction)])) for f in (np.min, np.max))
-    scale = alt.Scale(domain=[low, high], nice=True)
+    ends_of = {np.min: (tested.y, tested.lower), np.max: (tested.y, tested.upper)}
+    low, high = (float(f([f(values) for values in both])) for f, both in ends_of.items())
+    scale = alt.Scale(domain=[low, high], nice=True, zero=False)
     base = alt.Chart(_data(_points(tested)), title="Test molecules: predicted against measured").encode(
         x=alt.X("measured:Q", scale=scale)
     )
-    bars = base.mark_rule(opacity=0.08).encode(y=alt.Y("lower:Q", title="predicted"), y2="upper:Q")
+    bars = base.mark_rule(opacity=0.08).encode(y=alt.Y("lower:Q", title="predicted", scale=scale), y2="upper:Q")
     dots = base.mark_circle(size=18, opacity=0.6).encode(
         y=alt.Y("predicted:Q", scale=scale),
         color=alt.Color("in domain:N"),
@@ -68,7 +69,7 @@ def similarity(tested: Tested) -> Any:
         alt.Chart(_data(_points(tested)), title="Test molecules: error by similarity to the training part")
         .mark_circle(size=18, opacity=0.6)
         .encode(
-            x=alt.X("similarity:Q", title="Tanimoto similarity to the nearest training molecule"),
+            x=alt.X("similarity:Q", title="similarity to the nearest training molecule"),
             y=alt.Y("error:Q", title="absolute error"),
             color=alt.Color("in domain:N"),
             tooltip=["smiles:N", "measured:Q", "predicted:Q"],
