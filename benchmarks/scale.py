@@ -125,7 +125,7 @@ def molmv(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "molmv", *map(str, arguments)]
 
 
-def stream(model: str, sizes: list[int]) -> None:
+def stream(model: str, sizes: list[int], workers: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder, "site")
         environment = install(site)
@@ -135,7 +135,8 @@ def stream(model: str, sizes: list[int]) -> None:
         def run(rows: int) -> Watched:
             table, out = Path(folder, "in.csv"), Path(folder, "out.parquet")
             write(table, rows, header)
-            return Watched(molmv("featurize", table, "-o", out, "-m", name, "--overwrite", "-q"), environment)
+            options = ("-m", name, "--workers", workers, "--overwrite", "-q")
+            return Watched(molmv("featurize", table, "-o", out, *options), environment)
 
         idle = run(1).cpu
         print(f"{model}: one row, {idle:.1f} s of processor time", flush=True)
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--model", default="molmv-small")
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1, help="of stream")
     parser.add_argument("--rate", type=float, default=2000, help="molecules in a second of one core")
     parser.add_argument("--cores", type=int, default=32, help="of a node")
     parser.add_argument("--bytes", type=float, default=1736, help="of a row of output")
@@ -203,7 +205,7 @@ def main() -> None:
     if arguments.what == "estimate":
         estimate(arguments.rate, arguments.cores, arguments.bytes, arguments.bandwidth)
     elif arguments.what == "stream":
-        stream(arguments.model, arguments.rows)
+        stream(arguments.model, arguments.rows, arguments.workers)
     elif arguments.what == "engines":
         variants = {
             f"{engine}, {workers} workers": ["--engine", engine, "--workers", str(workers), *more]

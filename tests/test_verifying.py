@@ -104,10 +104,11 @@ def flip(path: Path, place: random.Random) -> None:
 
 
 @pytest.mark.parametrize("kind", ARTEFACTS)
-def test_a_flipped_bit_is_found_and_named(kind: str, tmp_path: Path):
+def test_a_flipped_bit_is_found_and_named(kind: str, tmp_path: Path, record_property: Callable[[str, object], None]):
     path = ARTEFACTS[kind](tmp_path)
     assert [finding.problem for finding in verify(path)] == [""]
     place = random.Random(kind)
+    flips = 0
     files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
     assert files
     for file in files:
@@ -115,6 +116,7 @@ def test_a_flipped_bit_is_found_and_named(kind: str, tmp_path: Path):
         held = CONTAINERS[kind](file) if kind in CONTAINERS else None
         for _ in range(FLIPS):
             flip(file, place)
+            flips += 1
             problems = [finding.problem for finding in verify(path) if finding.problem]
             if not problems and kind in CONTAINERS:
                 assert CONTAINERS[kind](file) == held  # a field that nobody reads: a date, a statistic
@@ -125,6 +127,7 @@ def test_a_flipped_bit_is_found_and_named(kind: str, tmp_path: Path):
             file.write_bytes(whole)
         file.write_bytes(whole)
     assert [finding.problem for finding in verify(path)] == [""]
+    record_property("faults", ["flipped bit", flips, flips, 0])
 
 
 def test_stores(world: World, tmp_path: Path):

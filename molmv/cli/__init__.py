@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -11,7 +13,7 @@ from typer.core import TyperGroup
 
 import molmv
 from molmv.cli import terminal
-from molmv.errors import MolmvError
+from molmv.errors import MolmvError, OutputError
 
 __all__ = ["app", "main"]
 
@@ -35,6 +37,9 @@ _VERBS = {
 }
 
 
+_DISK = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS} if os.name == "posix" else {errno.ENOSPC}
+
+
 class _Root(TyperGroup):
     """Turns every error that molmv raises on purpose into one line and its exit code."""
 
@@ -44,6 +49,12 @@ class _Root(TyperGroup):
         except MolmvError as problem:
             terminal.error(problem)
             raise typer.Exit(problem.exit_code) from problem
+        except OSError as problem:
+            if problem.errno not in _DISK:
+                raise
+            what = problem.filename or "a file"
+            terminal.error(OutputError(f"Cannot write {what}: {problem.strerror}.", "Check the disk and its rights."))
+            raise typer.Exit(OutputError.exit_code) from problem
         except KeyboardInterrupt as interrupt:
             terminal.note("interrupted")
             raise typer.Exit(130) from interrupt

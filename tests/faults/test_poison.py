@@ -26,6 +26,7 @@ from molmv.table import open_table
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSEGV")
 GOOD = ["C" * (i + 1) for i in range(20)]
 Card = Callable[..., str]
+Record = Callable[[str, object], None]
 
 
 def write(path: Path, smiles: Sequence[str]) -> Path:
@@ -61,35 +62,39 @@ def unharmed(tmp_path: Path, card: str, smiles: Sequence[str], limits: Limits, *
     return [f"{found.status[i]}: {found.reason[i]}" for i in bad]
 
 
-def test_a_segfault_and_an_exit(tmp_path: Path, poison_card: Card):
+def test_a_segfault_and_an_exit(tmp_path: Path, poison_card: Card, record_property: Record):
     reasons = unharmed(tmp_path, poison_card(), poisoned(SEGFAULT, EXIT), Limits(60), id_column="id")
     assert reasons == [
         "crashed: the process that embedded it was killed by SIGSEGV",
         "crashed: the process that embedded it ended with code 3",
     ]
+    record_property("faults", ["molecule that kills", 2, 2, 0])
 
 
-def test_a_stall(tmp_path: Path, poison_card: Card):
+def test_a_stall(tmp_path: Path, poison_card: Card, record_property: Record):
     assert unharmed(tmp_path, poison_card(), poisoned(HANG), Limits(4)) == ["timeout: took longer than 4 s"]
+    record_property("faults", ["molecule that hangs", 1, 1, 0])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is compared with what Linux reports")
-def test_hunger_for_memory(tmp_path: Path, poison_card: Card):
+def test_hunger_for_memory(tmp_path: Path, poison_card: Card, record_property: Record):
     (reason,) = unharmed(tmp_path, poison_card(), poisoned(MEMORY), Limits(60, 1.5))
     assert reason.startswith("crashed: took ")
     assert reason.endswith("GiB of memory; 1.5 are allowed")
+    record_property("faults", ["molecule that eats memory", 1, 1, 0])
 
 
 @pytest.mark.slow
-def test_rows_that_kill_only_together_are_embedded_apart(tmp_path: Path, poison_card: Card):
+def test_rows_that_kill_only_together_are_embedded_apart(tmp_path: Path, poison_card: Card, record_property: Record):
     out = tmp_path / "out.parquet"
     featurize_file(write(tmp_path / "in.csv", [*GOOD[:5], ALONE, ALONE]), out, poison_card(), limits=Limits(60))
     assert load_embeddings(out).status == ["ok"] * 7
     assert not quarantine_path(out).exists()
+    record_property("faults", ["molecule that kills", 1, 1, 0])
 
 
-def test_a_worker_killed_from_outside_loses_nothing(tmp_path: Path, poison_card: Card):
+def test_a_worker_killed_from_outside_loses_nothing(tmp_path: Path, poison_card: Card, record_property: Record):
     out, seen = tmp_path / "out.parquet", tmp_path / "seen"
     card = poison_card(seen=str(seen))
     table = write(tmp_path / "in.csv", [*GOOD, WORKER_KILL])
@@ -98,6 +103,7 @@ def test_a_worker_killed_from_outside_loses_nothing(tmp_path: Path, poison_card:
     assert load_embeddings(out).status == ["ok"] * 21
     featurize_file(table, tmp_path / "again.parquet", card, chunk_size=7)
     assert out.read_bytes() == (tmp_path / "again.parquet").read_bytes()
+    record_property("faults", ["worker killed", 1, 1, 0])
 
 
 @pytest.mark.slow
@@ -115,7 +121,7 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path):
         featurize_file(write(tmp_path / "in.csv", GOOD), tmp_path / "o.parquet", "no-such-model", limits=Limits(60))
 
 
-def test_a_store_with_poison(tmp_path: Path, poison_card: Card):
+def test_a_store_with_poison(tmp_path: Path, poison_card: Card, record_property: Record):
     smiles = poisoned(SEGFAULT, HANG)
     store = tmp_path / "store"
     embed_corpus(poison_card(), open_table(write(tmp_path / "in.csv", smiles)), store, limits=Limits(4))
@@ -127,9 +133,10 @@ def test_a_store_with_poison(tmp_path: Path, poison_card: Card):
     assert len(same) == 18
     assert found.take(same).tobytes() == plain.take(same).tobytes()
     assert listed(store) == [(3, "crashed"), (8, "timeout")]
+    record_property("faults", ["molecule that kills or hangs a teacher", 2, 2, 0])
 
 
-def test_processes_end_with_the_one_that_watches_them(tmp_path: Path, poison_card: Card):
+def test_processes_end_with_the_one_that_watches_them(tmp_path: Path, poison_card: Card, record_property: Record):
     """Also when it is killed while they hang."""
     write(tmp_path / "in.csv", [HANG])
     command = [
@@ -156,3 +163,4 @@ def test_processes_end_with_the_one_that_watches_them(tmp_path: Path, poison_car
     gone, alive = psutil.wait_procs(workers, timeout=60)
     assert gone
     assert not alive
+    record_property("faults", ["watcher killed", 1, 1, 0])

@@ -50,7 +50,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_both_engines_write_the_same_though_an_actor_is_killed(
-    table: Path, tmp_path: Path, ray_cluster: None, poison_card: Callable[..., str]
+    table: Path,
+    tmp_path: Path,
+    ray_cluster: None,
+    poison_card: Callable[..., str],
+    record_property: Callable[[str, object], None],
 ):
     card = poison_card(seen=str(tmp_path / "seen"))
     summary = featurize_on_ray(table, tmp_path / "ray", card, Options(id_column="id", chunk_size=10, workers=2))
@@ -65,6 +69,7 @@ def test_both_engines_write_the_same_though_an_actor_is_killed(
     while watched():
         assert time.monotonic() < deadline, "a watched process is left"
         time.sleep(0.2)
+    record_property("faults", ["actor of Ray killed", 1, 1, 0])
 
 
 @pytest.mark.slow
