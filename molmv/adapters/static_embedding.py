@@ -29,6 +29,10 @@ class StaticEmbedding:
     * ``tensor``: name of the table in the weights; ``embeddings`` by default;
     * ``normalise``: whether vectors have length 1; true by default, as model2vec has it.
 
+    Attributes:
+        table: a vector for each token, float32.
+        vocabulary: content of ``tokenizer.json``.
+
     Raises:
         CardError: an option that there is not, or no ``tokenizer.json``.
         MissingExtraError: tokenizers is not installed.
@@ -46,8 +50,8 @@ class StaticEmbedding:
                 f"Teacher {card.name!r}: expected options {', '.join(DEFAULTS)}, in files the sha256 of tokenizer.json."
             )
         path = locate(card)
-        vocabulary = beside(card, path, "tokenizer.json", options["files"]["tokenizer.json"])
-        self._tokenizer = tokenizers.Tokenizer.from_str(vocabulary.read_text(encoding="utf-8"))
+        self.vocabulary = beside(card, path, "tokenizer.json", options["files"]["tokenizer.json"]).read_bytes()
+        self._tokenizer = tokenizers.Tokenizer.from_str(self.vocabulary.decode())
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         tensors, size = open_weights(path), self._tokenizer.get_vocab_size()
@@ -58,17 +62,17 @@ class StaticEmbedding:
         if len(rows) < size or int(rows.max()) >= len(table):
             raise WeightsError(f"Teacher {card.name!r}: its vocabulary has {size} tokens, {path} {len(table)} vectors.")
         weights = tensors.get("weights", torch.ones(len(rows)))
-        self._table = (table.float()[rows] * weights.float()[:, None]).numpy()
+        self.table = (table.float()[rows] * weights.float()[:, None]).numpy()
         model = self._tokenizer.model
         self._unknown = self._tokenizer.token_to_id(getattr(model, "unk_token", None) or "")
-        self._normalise, self.dim = options["normalise"], self._table.shape[1]
+        self._normalise, self.dim = options["normalise"], self.table.shape[1]
 
     def embed_batch(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors ``(n, dim)``, float32; NaN for a text without a known token."""
         out = np.full((len(texts), self.dim), np.nan, dtype=np.float32)
         for i, found in enumerate(self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)):
             if ids := [token for token in found.ids if token != self._unknown]:
-                out[i] = self._table[ids].mean(axis=0)
+                out[i] = self.table[ids].mean(axis=0)
         if self._normalise:
             out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
         return out

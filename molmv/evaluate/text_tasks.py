@@ -20,19 +20,25 @@ from molmv.errors import InputError, UnknownNameError, did_you_mean
 from molmv.evaluate import sources
 from molmv.evaluate.tasks import CLASSIFICATION, Task
 from molmv.rows import row_keys
+from molmv.texts import normalise
 
 SUITE, SIMILARITY = "text", "similarity"
 PAIR = ("sentence1", "sentence2")
 
 
-def held_out(canonical: Sequence[str]) -> Bool[np.ndarray, " n"]:
-    """The test part of a set without an official one: a fifth of its texts, by their hash.
+def one_line(text: str) -> str:
+    """A text without line ends and repeated blanks, for a file of one text a line."""
+    return normalise(" ".join(text.split()))
+
+
+def held_out(texts: Sequence[str]) -> Bool[np.ndarray, " n"]:
+    """The test part of a set without an official one: a fifth of its texts, by the hash of each on one line.
 
     Example:
         >>> held_out(["a text", "another", "a third"])
         array([False, False, False])
     """
-    return row_keys(canonical) % np.uint64(5) == 0
+    return row_keys([one_line(text) for text in texts]) % np.uint64(5) == 0
 
 
 def load_text_task(name: str) -> Task:
@@ -74,7 +80,7 @@ def _classes(name: str, texts: list[str], labels: list[str], test: np.ndarray | 
     if len(classes) < 2:
         raise InputError(f"{name}: the label is {classes[0]!r} for all {len(good)} texts.", "Choose another.")
     Y = np.array([[classes.index(labels[i])] for i in good], dtype=np.float64)
-    part = held_out([canonical[i] for i in good]) if test is None else test[good]
+    part = held_out([texts[i] for i in good]) if test is None else test[good]
     if part.all() or not part.any():
         raise InputError(f"{name}: {len(good)} texts cannot be split into a training and a test part.", "Give more.")
     kept = tuple(canonical[i] for i in good)

@@ -59,7 +59,8 @@ class StaticTextEncoder(nn.Module):
         self.config = config
         self.vectors = nn.Embedding(config.vocabulary, config.embedding)
         self.weights = nn.Embedding(config.vocabulary, 1)
-        nn.init.normal_(self.vectors.weight)
+        # Short: a rare word is met a few times only, and should not be drowned by where it began.
+        nn.init.normal_(self.vectors.weight, std=config.embedding**-0.5)
         nn.init.zeros_(self.weights.weight)
         self.after = (
             nn.Sequential(
