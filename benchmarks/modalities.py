@@ -27,7 +27,6 @@ ROOT = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)
 LOSSES: dict[str, dict[str, Any]] = {
     "nll": {"objective": "gaussian", "noise": 1.0},
-    "nll-half": {"objective": "gaussian", "noise": 0.5},
     "nll-paper": {"objective": "gaussian", "noise": 0.0},
     "mse": {"objective": "mse"},
     "cosine": {"objective": "cosine"},
