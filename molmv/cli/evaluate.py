@@ -20,7 +20,9 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(
-            "-p", "--protocol", help="strict, paper, paper-fixed, embedding-benchmark, tdc-admet, unsupervised or text."
+            "-p",
+            "--protocol",
+            help="strict, paper, paper-fixed, embedding-benchmark, tdc-admet, unsupervised, text or image.",
         ),
     ] = "strict",
     tasks: Annotated[
