@@ -24,7 +24,7 @@ import numpy as np
 from molmv import formats
 from molmv.blocks import Block, write_block
 from molmv.embed_chunks import Facts, load
-from molmv.errors import InputError, MissingExtraError
+from molmv.errors import InputError, MissingExtraError, ProcessError
 from molmv.featurizing import Summary
 from molmv.featurizing_blocks import (
     Options,
@@ -67,6 +67,7 @@ def featurize_on_ray(
     Raises:
         MissingExtraError: Ray is not installed.
         InputError, OutputError: as there.
+        ProcessError: Ray does not start.
     """
     try:
         import ray  # noqa: F401
@@ -148,8 +149,13 @@ def _patiently(start: Callable[[], Any]) -> None:
             return
         except Exception as error:  # Ray's own is a plain Exception
             ray.shutdown()
-            if attempt == ATTEMPTS - 1 or "timed out" not in str(error):
+            if "timed out" not in str(error):
                 raise
+            if attempt == ATTEMPTS - 1:
+                raise ProcessError(
+                    f"Ray did not start in {ATTEMPTS} attempts of 30 seconds.",
+                    "Is the machine too busy? A cluster that runs already can be named with --address.",
+                ) from error
 
 
 def _run(
