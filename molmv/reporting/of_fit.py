@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from molmv.depiction import draw
+from molmv.documents import read_json
 from molmv.errors import InputError
 from molmv.predicting import charts as drawn
 from molmv.predicting.tested import Line, Tested

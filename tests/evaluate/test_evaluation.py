@@ -123,7 +123,7 @@ def test_jobs_change_nothing(assay, tmp_path):
 
 
 def test_wrong_names_are_explained(assay, tmp_path):
-    with pytest.raises(UnknownNameError, match="Known: strict, paper"):
+    with pytest.raises(UnknownNameError, match="Did you mean 'paper'"):
         molmv.evaluate(Size(), "papers")
     with pytest.raises(UnknownNameError, match="head of strict"):
         run(assay, tmp_path, heads=["svm"])
@@ -138,7 +138,7 @@ def test_a_server_that_is_down_does_not_stop_it(assay, tmp_path):
         _, report = run(assay, tmp_path, mlflow="http://127.0.0.1:9")
     client = mlflow.MlflowClient(f"sqlite:///{report.folder.resolve() / 'mlruns.db'}")
     (logged,) = client.search_runs([client.get_experiment_by_name("molmv-evaluate").experiment_id])
-    assert logged.data.params["protocol"] == "strict-v1"
+    assert logged.data.params["protocol"] == "strict-v2"
     assert logged.data.metrics["size/linear/random/R2"] == pytest.approx(report.means["size/linear/random/R2"])
 
 

@@ -18,7 +18,7 @@ CARD = HERE / "element-counts.toml"
 
 
 def test_the_entry_point_is_found_and_its_teacher_fills_a_store(tmp_path: Path):
-    assert [point.name for point in entry_points(group="molmv.adapters")] == ["element_counts"]
+    assert "element_counts" in {point.name for point in entry_points(group="molmv.adapters")}
     (tmp_path / "corpus.smi").write_text("CCO\nCC(\nClC(Cl)Cl\n")
     arguments = ["teachers", "embed", str(CARD), str(tmp_path / "corpus.smi"), "-o", str(tmp_path / "stores")]
     result = CliRunner().invoke(app, arguments)

@@ -59,7 +59,7 @@ def test_passes_are_limited_by_atoms(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "text"}, "'text'"),
+        ({"kind": "sound"}, "'sound'"),
         ({"config": {**SIZES, "width": 24}}, r"expected \(\d+, 24\), found \(\d+, 16\)"),
         ({"config": {**SIZES, "layers": 3}}, r"layers\.2"),
         ({"config": {**SIZES, "depth": 3}}, "unknown key 'depth'"),
