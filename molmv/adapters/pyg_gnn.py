@@ -45,7 +45,7 @@ class PygPassing:
         """For each atom, the sum of ``share * x[source]`` over the edges that reach it."""
         return self.sum_edges(x[self.source] * share[:, :, None])
 
-    def sum_edges(self, values: Float[Tensor, "edges *values"]) -> Float[Tensor, "atoms *values"]:
+    def sum_edges(self, values: Float[Tensor, "edges *values"]) -> Float[Tensor, "atoms *values"]:  # noqa: F821 (a shape)
         """For each atom, the sum of what the edges that reach it carry."""
         from torch_geometric.utils import scatter
 
