@@ -33,6 +33,14 @@ def test_packed_and_laid_out_again(kept_scores, tmp_path: Path):
     assert kept_scores.unpack(tmp_path) == 0
 
 
+def test_the_hash_of_a_job_is_left_out(kept_scores, tmp_path: Path):
+    job = tmp_path / "scores" / "paper-v1" / "a-1" / "AMES-linear-x.csv"
+    job.parent.mkdir(parents=True)
+    job.write_text("label,value\nY,1\nsha256,0,0\n")
+    (packed,) = kept_scores.pack(tmp_path)
+    assert packed.read_text() == "job,label,value\na-1/AMES-linear-x,Y,1\n"
+
+
 def test_what_is_there_wins(kept_scores, tmp_path: Path):
     job = tmp_path / "scores" / "paper-v1" / "a-1" / "AMES-linear-x.csv"
     job.parent.mkdir(parents=True)
