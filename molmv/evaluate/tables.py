@@ -146,14 +146,21 @@ def summary(results: Sequence[Result], leaks: Sequence[Leak], models: Sequence[s
     parts = [f"# {title}"]
     for head, split, metric in sorted({(h, s, m) for _, h, s, m, _ in scores}):
         tasks, table = matrix(scores, head, split, metric, models)
-        parts.append(_section(f"{head}, {split} split, {metric}", tasks, table, models, flagged))
+        sign = -1.0 if metric in metrics.LOWER_IS_BETTER else 1.0
+        parts.append(_section(f"{head}, {split} split, {metric}", tasks, table, models, flagged, sign))
     parts.append(_leak_section(leaks, models))
     return "\n\n".join(parts) + "\n"
 
 
 def _section(
-    title: str, tasks: Sequence[str], table: Float[np.ndarray, "tasks models"], models: Sequence[str], flagged: set[str]
+    title: str,
+    tasks: Sequence[str],
+    table: Float[np.ndarray, "tasks models"],
+    models: Sequence[str],
+    flagged: set[str],
+    sign: float,
 ) -> str:
+    """One table; ``sign`` turns what is larger for a better model back into the metric."""
     clean = np.array([task not in flagged for task in tasks])
     full = complete(np.isfinite(table).sum(axis=0))
     ranks = np.full(len(models), np.nan)
@@ -168,13 +175,13 @@ def _section(
         if not full[i]:
             rows.append((models[i], *[""] * 6, int(np.isfinite(column).sum())))
             continue
-        low, high = statistics.bootstrap_mean(column[whole])
+        low, high = sorted(sign * bound for bound in statistics.bootstrap_mean(column[whole]))
         rows.append(
             (
                 f"**{models[i]}**" if i == best else models[i],
-                _mean(column[whole]),
-                f"{abs(low):.4f} – {abs(high):.4f}" if np.isfinite(low) else "",
-                _mean(column[whole & clean]),
+                _mean(sign * column[whole]),
+                f"{low:.4f} – {high:.4f}" if np.isfinite(low) else "",
+                _mean(sign * column[whole & clean]),
                 f"{ranks[i]:.2f}" if np.isfinite(ranks[i]) else "",
                 "" if i == best else f"{pairs[i].wins:g} of {pairs[i].tasks}",
                 "" if not np.isfinite(p[i]) else f"{p[i]:.3g}",
@@ -191,11 +198,7 @@ def _section(
 
 
 def _mean(values: np.ndarray) -> str:
-    return (
-        f"{abs(values.mean()):.4f}"
-        if len(values) and values.mean() < 0 and (values <= 0).all()
-        else (f"{values.mean():.4f}" if len(values) else "")
-    )
+    return f"{values.mean():.4f}" if len(values) else ""
 
 
 def _leak_section(leaks: Sequence[Leak], models: Sequence[str]) -> str:

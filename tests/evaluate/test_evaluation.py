@@ -179,3 +179,14 @@ def test_means_are_given_with_and_without_flagged_tasks():
     assert cells[2] == "0.7500"
     assert cells[4] == "0.6000"
     assert "seen (seer)" in page
+
+
+@pytest.mark.parametrize(("metric", "values"), [("MAE", (1.0, 2.0, 5.0)), ("R2", (-0.5, -0.2, 0.1))])
+def test_intervals_of_means_run_upwards_in_the_metric_itself(metric, values):
+    results = [Result("a", f"T{i}", "linear", (score(v, metric=metric),)) for i, v in enumerate(values)]
+    page = tables.summary(results, (), ("a",), "title")
+    row = next(line for line in page.splitlines() if line.startswith("| **a**"))
+    mean, interval = (cell.strip() for cell in row.split("|")[2:4])
+    low, high = map(float, interval.split(" – "))
+    assert float(mean) == pytest.approx(np.mean(values), abs=1e-4)
+    assert min(values) - 1e-9 <= low < float(mean) < high <= max(values) + 1e-9
