@@ -33,8 +33,8 @@ def sections(path: Path, options: Options) -> list[Section]:
     """
     folder = path / REPORT
     try:
-        parameters, figures = (_json(folder / f"{name}.json") for name in ("parameters", "metrics"))
-        classes = tuple(_json(path / "predictor" / "config.json")["config"]["classes"])
+        parameters, figures = (read_json(folder / f"{name}.json") for name in ("parameters", "metrics"))
+        classes = tuple(read_json(path / "predictor" / "config.json")["config"]["classes"])
         lines, rows = read_lines(folder / "heads.csv"), _read(folder / "rows.csv")
         tested = read_tested(rows, classes)
         blocks = [
@@ -123,11 +123,6 @@ def _statement(parameters: dict[str, Any], figures: dict[str, float], lines: lis
     if "test.coverage" in figures:
         text += f" Intervals hold {figures['test.coverage']:.0%} of the test values (meant: {parameters['level']:.0%})."
     return f"{text} {figures['test.in_domain']:.0%} of the test molecules are in the domain."
-
-
-def _json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(path)
-    return found
 
 
 def _read(path: Path) -> list[dict[str, str]]:
