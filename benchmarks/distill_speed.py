@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from plain_distill import PlainHeads, PlainStudent, batches, data_set
 
-from molmv.distill.data import Batches, fit_standardiser
+from molmv.distill.data import Batches, StoredTargets, fit_standardiser
 from molmv.embeddings import EmbeddingStore, Header, StoreWriter
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.rows import OK
@@ -74,7 +74,7 @@ def compare(sizes: dict[str, int], inputs: Any, kept: dict[str, EmbeddingStore],
     heads = MajorityVoteLoss(specs, sizes["embedding"], objective="gaussian", noise=NOISE, hidden=512, depth=2)
     plain, plain_heads = PlainStudent(student), PlainHeads(heads, NOISE)
 
-    source = iter(stream := Batches(inputs, kept, rows, batch, SEED))
+    source = iter(stream := Batches(inputs, StoredTargets(kept), rows, batch, SEED))
 
     def ours() -> torch.Tensor:
         one = next(source)
@@ -92,7 +92,7 @@ def compare(sizes: dict[str, int], inputs: Any, kept: dict[str, EmbeddingStore],
             yield [place[int(row)] for row in Batches.rows_of_step(stream_again, step)]
             step += 1
 
-    stream_again = Batches(inputs, kept, rows, batch, SEED)
+    stream_again = Batches(inputs, StoredTargets(kept), rows, batch, SEED)
     loader = batches(listed, orders(), batch)
 
     def theirs() -> torch.Tensor:

@@ -209,7 +209,7 @@ class EmbeddingStore:
         cells = _cell_type(self.header)
         tables = [_open_part(self.path, part, cells, verify) for part in manifest["parts"]]
         self.offsets = np.cumsum([0] + [part["rows"] for part in manifest["parts"]])
-        self._values = [self._cells(table) for table in tables]
+        self.cells = [self._cells(table) for table in tables]
         self.keys: UInt64[np.ndarray, " n"] = np.concatenate(
             [t["key"].to_numpy() for t in tables] or [np.zeros(0, np.uint64)]
         )
@@ -238,12 +238,12 @@ class EmbeddingStore:
         if len(rows) and not (0 <= rows.min() and rows.max() < len(self)):
             beyond = rows.max() if rows.min() >= 0 else rows.min()
             raise StoreError(f"{self.path} has {len(self)} rows; row {beyond} was asked for.")
-        width = self._values[0].shape[1] if self._values else self.header.dim
+        width = self.cells[0].shape[1] if self.cells else self.header.dim
         packed = np.empty((len(rows), width), ENCODINGS[self.header.encoding])
         part = np.searchsorted(self.offsets, rows, side="right") - 1
         for p in np.unique(part):
             here = part == p
-            packed[here] = self._values[p][rows[here] - self.offsets[p]]
+            packed[here] = self.cells[p][rows[here] - self.offsets[p]]
         return decode(packed, self.header.encoding, self.header.dim)
 
     @cached_property
@@ -253,8 +253,8 @@ class EmbeddingStore:
         All columns where there are fewer than two valid rows.
         """
         first: np.ndarray | None = None
-        varies = np.zeros(self._values[0].shape[1] if self._values else self.header.dim, np.uint8)
-        for start, cells in zip(self.offsets, self._values, strict=False):
+        varies = np.zeros(self.cells[0].shape[1] if self.cells else self.header.dim, np.uint8)
+        for start, cells in zip(self.offsets, self.cells, strict=False):
             good = cells[self.valid[start : start + len(cells)]]
             if not len(good):
                 continue

@@ -113,6 +113,11 @@ class TrainConfig:
     checkpoint_every: int = 500
     start: str = ""
 
+    @property
+    def log_every(self) -> int:
+        """Steps between two rows of the log."""
+        return min(50, self.steps)
+
 
 @dataclass(frozen=True)
 class InformationConfig:

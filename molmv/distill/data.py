@@ -39,6 +39,28 @@ class Inputs(Protocol):
         ...
 
 
+class Targets(Protocol):
+    """What the teachers say of rows of the corpus."""
+
+    def of(self, rows: np.ndarray) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Raw vectors of some rows, by teacher, and which of the rows each teacher has."""
+        ...
+
+
+class StoredTargets(Targets):
+    """Read from the stores, batch by batch."""
+
+    def __init__(self, stores: Mapping[str, EmbeddingStore]) -> None:
+        self._stores = stores
+
+    def of(self, rows: np.ndarray) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Raw vectors of some rows, by teacher, and which of the rows each teacher has."""
+        return (
+            {name: torch.from_numpy(store.take(rows)) for name, store in self._stores.items()},
+            {name: torch.from_numpy(store.valid[rows]) for name, store in self._stores.items()},
+        )
+
+
 class Batch(NamedTuple):
     """One step's data: the inputs, and for each teacher its raw vectors and which rows it has."""
 
@@ -109,13 +131,13 @@ class Batches(IterableDataset[Batch]):
     def __init__(
         self,
         inputs: Inputs,
-        stores: Mapping[str, EmbeddingStore],
+        targets: Targets,
         rows: np.ndarray,
         batch_size: int,
         seed: int | None,
         member: Member = Member(),  # noqa: B008 (it is frozen)
     ) -> None:
-        self.inputs, self.stores, self.rows, self.member = inputs, stores, rows, member
+        self.inputs, self.targets, self.rows, self.member = inputs, targets, rows, member
         self.batch_size, self.seed, self.start = batch_size, seed, 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -141,8 +163,9 @@ class Batches(IterableDataset[Batch]):
         rows = np.array_split(whole, self.member.count)[self.member.number]
         absent = not len(rows)  # fewer rows than processes: one row stands in, of which no teacher knows
         rows = whole[:1] if absent else rows
-        targets = {name: torch.from_numpy(store.take(rows)) for name, store in self.stores.items()}
-        present = {name: torch.from_numpy(store.valid[rows] & (not absent)) for name, store in self.stores.items()}
+        targets, present = self.targets.of(rows)
+        if absent:
+            present = {name: torch.zeros_like(known) for name, known in present.items()}
         return Batch(self.inputs.batch(rows), targets, present)
 
 
@@ -151,7 +174,7 @@ class DistillData(lightning.LightningDataModule):
 
     Args:
         inputs: the student's inputs.
-        stores: the teachers' vectors.
+        targets: the teachers' vectors.
         split: which rows are for what.
         batch_size: rows in a batch.
         seed: of the order of the batches.
@@ -161,15 +184,15 @@ class DistillData(lightning.LightningDataModule):
     def __init__(
         self,
         inputs: Inputs,
-        stores: Mapping[str, EmbeddingStore],
+        targets: Targets,
         split: Split,
         batch_size: int,
         seed: int,
         member: Member = Member(),  # noqa: B008 (it is frozen)
     ) -> None:
         super().__init__()
-        self.training = Batches(inputs, stores, split.train, batch_size, seed, member)
-        self.held_out = Batches(inputs, stores, split.held_out, batch_size, None, member)
+        self.training = Batches(inputs, targets, split.train, batch_size, seed, member)
+        self.held_out = Batches(inputs, targets, split.held_out, batch_size, None, member)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless batches, starting at ``self.training.start``."""

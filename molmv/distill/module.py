@@ -57,9 +57,14 @@ class DistillModule(lightning.LightningModule):
     def training_step(self, batch: Batch, step: int) -> Tensor:
         """The loss of one batch."""
         out = self._loss(self.student(batch.inputs), self.targets(batch), batch.present)
-        parts = {f"train/nll/{name}": value for name, value in out.per_dimension.items()}
-        self.log_dict(_mean({"train/loss": out.total.detach(), **parts}), batch_size=1)
+        if self._logs_this_step():
+            parts = {f"train/nll/{name}": value for name, value in out.per_dimension.items()}
+            self.log_dict(_mean({"train/loss": out.total.detach(), **parts}), batch_size=1)
         return out.total
+
+    def _logs_this_step(self) -> bool:
+        """Whether the trainer writes what is logged now. It would take in the numbers of all steps, at a price."""
+        return bool((self.global_step + 1) % self.settings.log_every == 0)
 
     def _loss(self, z: Tensor, targets: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> LossOutput:
         """The loss of this process' part of a batch; over all processes its mean is the loss of the batch."""
@@ -68,7 +73,8 @@ class DistillModule(lightning.LightningModule):
     def on_before_optimizer_step(self, optimiser: torch.optim.Optimizer) -> None:
         """Clip the gradient here: Lightning will not clip for a fused optimiser, though nothing is scaled."""
         norm = nn.utils.clip_grad_norm_(self.parameters(), self.settings.clip)
-        self.log("train/gradient_norm", norm, batch_size=1)
+        if self._logs_this_step():
+            self.log("train/gradient_norm", norm, batch_size=1)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the sums of the last validation."""

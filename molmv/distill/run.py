@@ -27,10 +27,11 @@ from molmv.atomic import replacing
 from molmv.density import DENSITIES
 from molmv.device import multiplies_bfloat16, pick_device
 from molmv.distill.config import DistillConfig, config_of
-from molmv.distill.data import DistillData, fit_standardiser, open_stores, split_rows
+from molmv.distill.data import DistillData, Inputs, fit_standardiser, open_stores, split_rows
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
 from molmv.distill.module import DistillModule
 from molmv.distill.processes import Member, together
+from molmv.distill.resident import settle
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import CheckpointError, ConfigError, InputError, OutputError, StoreError
 from molmv.hashing import sha256
@@ -140,8 +141,7 @@ def _train(
     config: DistillConfig, newest: Path | None, start: int, member: Member, loggers: Iterable[Logger], progress: bool
 ) -> Path | None:
     """Everything from the stores to the student, as one of several processes; only the first writes."""
-    output, device = Path(config.output), pick_device(config.train.device)
-    _share_threads(config.train.threads, device, member)
+    _share_threads(config.train.threads, pick_device(config.train.device), member)
     lightning.seed_everything(config.seed, verbose=False)
 
     student = StudentKind.of(config.student)
@@ -150,12 +150,53 @@ def _train(
     stores = open_stores(Path(config.data.stores), config.teachers)
     check_corpus(Path(config.data.corpus), stores)
     inputs = student.read_corpus(Path(config.data.corpus))
+    loggers = loggers if member.number == 0 else ()
+    return train_on(
+        config, student, network, inputs, stores, newest, start, member, loggers, progress, started_from=started_from
+    )
+
+
+def train_on(
+    config: DistillConfig,
+    student: StudentKind,
+    network: torch.nn.Module,
+    inputs: Inputs,
+    stores: Mapping[str, EmbeddingStore],
+    newest: Path | None = None,
+    start: int = 0,
+    member: Member = Member(),  # noqa: B008 (it is frozen)
+    loggers: Iterable[Logger] = (),
+    progress: bool = False,
+    started_from: str = "",
+) -> Path | None:
+    """Train a network on inputs and stores that are open already, wherever they are.
+
+    Args:
+        config: see :func:`molmv.distill.config.read_config`; its paths of corpus and stores are not read.
+        student: what the network is.
+        network: what is trained.
+        inputs: of every row of the corpus.
+        stores: of the teachers, of the same rows.
+        newest: a checkpoint to continue from.
+        start: its step.
+        member: which of several processes this is.
+        loggers: Lightning loggers besides the CSV one.
+        progress: show a progress bar.
+        started_from: digest of the student whose weights the network has.
+
+    Returns:
+        The student's folder; None in all processes but the first.
+
+    Raises:
+        ConfigError: values that do not fit the data.
+    """
+    output, device = Path(config.output), pick_device(config.train.device)
     rows = usable_rows(inputs.usable, stores, config)
     split = split_rows(rows, config.data.held_out, config.seed)
     if len(split.train) < config.train.batch_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is more than the {len(split.train)} rows.")
     module = _build(config, network, stores, split.train)
-    data = DistillData(inputs, stores, split, config.train.batch_size, config.seed, member)
+    data = DistillData(*settle(inputs, stores, device), split, config.train.batch_size, config.seed, member)
     data.training.start = start
 
     trainer = _trainer(config, device, start, member, loggers, progress)
@@ -233,7 +274,7 @@ def check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
             )
 
 
-def usable_rows(usable: np.ndarray, stores: dict[str, EmbeddingStore], config: DistillConfig) -> np.ndarray:
+def usable_rows(usable: np.ndarray, stores: Mapping[str, EmbeddingStore], config: DistillConfig) -> np.ndarray:
     """Rows with an input that at least one teacher knows."""
     for store in stores.values():
         if len(store) != len(usable):
@@ -249,7 +290,7 @@ def usable_rows(usable: np.ndarray, stores: dict[str, EmbeddingStore], config: D
 
 
 def _build(
-    config: DistillConfig, network: torch.nn.Module, stores: dict[str, EmbeddingStore], rows: np.ndarray
+    config: DistillConfig, network: torch.nn.Module, stores: Mapping[str, EmbeddingStore], rows: np.ndarray
 ) -> DistillModule:
     standardisers, specs = {}, {}
     loss = config.loss
@@ -308,7 +349,7 @@ def _trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         logger=logs,
-        log_every_n_steps=min(50, train.steps),
+        log_every_n_steps=train.log_every,
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -357,7 +398,7 @@ def _export(
     output: Path,
     module: DistillModule,
     student: StudentKind,
-    stores: dict[str, EmbeddingStore],
+    stores: Mapping[str, EmbeddingStore],
     rows: np.ndarray,
     final: dict[str, Any],
     started_from: str,

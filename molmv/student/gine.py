@@ -153,7 +153,7 @@ class GineLayer(nn.Module):
     ) -> tuple[Float[Tensor, "new width"], Float[Tensor, "new width"]]:
         """h_i, and (1 + ε) h_i plus the sum of the messages to i; for all atoms, or all environments of a round."""
         table = self.project_bonds(bonds).to(h.dtype)
-        messages = torch.relu(h.index_select(0, edges.source) + nn.functional.embedding(edges.bond_codes, table))
+        messages = torch.relu(h.index_select(0, edges.source) + _rows(table, edges.bond_codes))
         if isinstance(edges, Messages):
             h, messages = h.index_select(0, edges.centre), messages.index_select(0, edges.which)
         return h, ((1 + self.epsilon) * h).index_add(0, edges.target, messages)
@@ -215,8 +215,7 @@ class GineEncoder(nn.Module):
             if kind == "sum":
                 pooled.append(total / TYPICAL_ATOMS)
             elif kind == "mean":
-                size = torch.bincount(graph.graph, minlength=graph.num_graphs).clamp(min=1)
-                pooled.append(total / size[:, None].to(total.dtype))
+                pooled.append(total / _sizes(graph)[:, None].clamp(min=1).to(total.dtype))
             else:
                 pooled.append(_segment_max(atoms, graph))
         return torch.cat(pooled, dim=1)
@@ -242,14 +241,25 @@ def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
 
 def sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields"]) -> Float[Tensor, "rows width"]:
     """Of each row, the embeddings of all its fields, added up."""
-    parts = (table(column) for table, column in zip(tables, fields.T, strict=True))
+    parts = (_rows(table.weight, column) for table, column in zip(tables, fields.T, strict=True))
     return torch.stack(list(parts)).sum(0)
+
+
+def _rows(table: Float[Tensor, "rows width"], numbers: Int64[Tensor, " n"]) -> Float[Tensor, "n width"]:
+    """Rows of a small table. The gradient is summed as it comes on a GPU, which would sort it first; not on a CPU."""
+    return table.index_select(0, numbers) if table.is_cuda else nn.functional.embedding(numbers, table)
+
+
+def _sizes(graph: GraphTensors | EnvironmentTensors) -> Int64[Tensor, " graphs"]:
+    """Atoms of each graph. A count that the device is not waited for, as it is by ``bincount``."""
+    return graph.graph.new_zeros(graph.num_graphs).index_add(0, graph.graph, torch.ones_like(graph.graph))
 
 
 def _segment_max(
     atoms: Float[Tensor, "atoms channels"], graph: GraphTensors | EnvironmentTensors
 ) -> Float[Tensor, "graphs channels"]:
     """Maximum over each graph's atoms, which are contiguous; 0 for a graph without atoms."""
-    sizes = torch.bincount(graph.graph, minlength=graph.num_graphs)
-    highest = torch.segment_reduce(atoms.float(), "max", lengths=sizes, axis=0, initial=-torch.inf)
+    sizes = _sizes(graph)
+    # unsafe: it does not ask the device whether the sizes add up.
+    highest = torch.segment_reduce(atoms.float(), "max", lengths=sizes, axis=0, initial=-torch.inf, unsafe=True)
     return torch.where((sizes > 0)[:, None], highest, 0.0)

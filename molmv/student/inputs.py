@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from molmv import molecules
 from molmv.graphs import Graphs, concatenate, featurise
 from molmv.student.gine import EnvironmentTensors, environment_tensors, make_config
+from molmv.student.resident_graphs import ResidentGraphs
 from molmv.table import open_table
 
 CHUNK = 8192
@@ -37,6 +39,10 @@ class MoleculeInputs:
     def batch(self, rows: np.ndarray) -> EnvironmentTensors:
         """Graphs of some rows."""
         return environment_tensors(self.graphs.take(rows), self.layers, MULTIPLE)
+
+    def on(self, device: torch.device) -> ResidentGraphs:
+        """The same on a device, which then cuts its batches itself."""
+        return ResidentGraphs(self.graphs, device)
 
 
 def read_corpus(path: Path, sizes: Mapping[str, Any]) -> MoleculeInputs:

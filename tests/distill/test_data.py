@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_distillation import SIZES, TEACHERS, World, make_world, write_stores
 
-from molmv.distill.data import Batches, DistillData, fit_standardiser, open_stores, split_rows
+from molmv.distill.data import Batches, DistillData, StoredTargets, fit_standardiser, open_stores, split_rows
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import ConfigError, StoreError
 from molmv.student.inputs import read_corpus
@@ -42,7 +42,7 @@ def test_split_depends_on_the_seed():
 def test_every_epoch_is_a_permutation(rows: int, size: int, seed: int):
     """Cut into batches, without the rest that fills none."""
     names = np.arange(1000, 1000 + rows)
-    batches = Batches(None, {}, names, size, seed)
+    batches = Batches(None, StoredTargets({}), names, size, seed)
     size = min(size, rows)
     steps = rows // size
     for epoch in range(3):
@@ -52,7 +52,7 @@ def test_every_epoch_is_a_permutation(rows: int, size: int, seed: int):
 
 
 def test_epochs_differ_and_all_rows_come():
-    batches = Batches(None, {}, np.arange(50), 50, 3)
+    batches = Batches(None, StoredTargets({}), np.arange(50), 50, 3)
     first, second = batches.rows_of_step(0), batches.rows_of_step(1)
     assert sorted(first) == sorted(second) == list(range(50))
     assert not np.array_equal(first, second)
@@ -61,9 +61,9 @@ def test_epochs_differ_and_all_rows_come():
 @given(steps=st.lists(st.integers(0, 40), min_size=1, max_size=8), seed=st.integers(0, 5))
 def test_rows_are_a_function_of_seed_and_step(steps: list[int], seed: int):
     """Whatever was asked before."""
-    batches = Batches(None, {}, np.arange(31), 4, seed)
+    batches = Batches(None, StoredTargets({}), np.arange(31), 4, seed)
     for step in steps:
-        expected = Batches(None, {}, np.arange(31), 4, seed).rows_of_step(step)
+        expected = Batches(None, StoredTargets({}), np.arange(31), 4, seed).rows_of_step(step)
         np.testing.assert_array_equal(batches.rows_of_step(step), expected)
 
 
@@ -71,7 +71,7 @@ def test_rows_are_a_function_of_seed_and_step(steps: list[int], seed: int):
 def data(world: World) -> DistillData:
     inputs = read_corpus(world.corpus, SIZES)
     stores = open_stores(world.stores, list(TEACHERS))
-    return DistillData(inputs, stores, split_rows(inputs.usable, 0.2, 0), 16, 7)
+    return DistillData(inputs, StoredTargets(stores), split_rows(inputs.usable, 0.2, 0), 16, 7)
 
 
 def test_unusable_rows_are_those_without_a_graph(world: World):

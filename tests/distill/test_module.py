@@ -10,7 +10,7 @@ import torch
 from tiny_distillation import SIZES, TEACHERS, World
 
 from molmv.density import DENSITIES
-from molmv.distill.data import Batches, fit_standardiser, open_stores
+from molmv.distill.data import Batches, StoredTargets, fit_standardiser, open_stores
 from molmv.distill.module import DistillModule
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.student.gine import make_encoder
@@ -48,9 +48,9 @@ def test_numbers_are_those_of_all_rows_at_once(world: World, batch_size: int, ob
     stores = open_stores(world.stores, list(TEACHERS))
     inputs, rows = read_corpus(world.corpus, SIZES), np.flatnonzero(world.rows.valid)
     module = make_module(world, stores, objective=objective)
-    found = held_out(module, Batches(inputs, stores, rows, batch_size, None))
+    found = held_out(module, Batches(inputs, StoredTargets(stores), rows, batch_size, None))
     with torch.no_grad():
-        (whole,) = Batches(inputs, stores, rows, 1000, None)
+        (whole,) = Batches(inputs, StoredTargets(stores), rows, 1000, None)
         z, targets = module.student(whole.inputs), module.targets(whole)
         out = module.loss(z, targets, whole.present)
     for name in TEACHERS:
@@ -66,7 +66,9 @@ def test_teacher_without_held_out_rows_has_no_numbers(world: World):
     stores = open_stores(world.stores, list(TEACHERS))
     rows = np.flatnonzero(world.rows.valid & ~world.valid["real"])
     assert len(rows) > 5
-    found = held_out(make_module(world, stores), Batches(read_corpus(world.corpus, SIZES), stores, rows, 3, None))
+    found = held_out(
+        make_module(world, stores), Batches(read_corpus(world.corpus, SIZES), StoredTargets(stores), rows, 3, None)
+    )
     assert not {name for name in found if name.endswith("/real")}
     assert all(math.isfinite(value) for value in found.values())
 
@@ -74,7 +76,9 @@ def test_teacher_without_held_out_rows_has_no_numbers(world: World):
 def test_one_row_has_no_r2(world: World):
     stores = open_stores(world.stores, list(TEACHERS))
     row = np.flatnonzero(world.rows.valid & world.valid["bits"])[:1]
-    found = held_out(make_module(world, stores), Batches(read_corpus(world.corpus, SIZES), stores, row, 3, None))
+    found = held_out(
+        make_module(world, stores), Batches(read_corpus(world.corpus, SIZES), StoredTargets(stores), row, 3, None)
+    )
     assert "held_out/nll/bits" in found
     assert not {name for name in found if "r2" in name}
 
@@ -83,7 +87,9 @@ def test_share_of_variances_at_the_floor(world: World):
     """Of the continuous teacher only; half of its dimensions are made certain."""
     stores = open_stores(world.stores, list(TEACHERS))
     module = make_module(world, stores)
-    batches = Batches(read_corpus(world.corpus, SIZES), stores, np.flatnonzero(world.rows.valid), 7, None)
+    batches = Batches(
+        read_corpus(world.corpus, SIZES), StoredTargets(stores), np.flatnonzero(world.rows.valid), 7, None
+    )
     assert held_out(module, batches)["held_out/at_floor/real"] == 0
     with torch.no_grad():
         module.loss.head("real").readout.bias[-5:] = -50.0
@@ -121,7 +127,9 @@ def test_missing_rows_change_no_gradient(world: World):
     stores = open_stores(world.stores, list(TEACHERS))
     module = make_module(world, stores)
     module.log_dict = lambda *args, **options: None
-    (batch,) = Batches(read_corpus(world.corpus, SIZES), stores, np.flatnonzero(world.rows.valid)[:40], 40, None)
+    (batch,) = Batches(
+        read_corpus(world.corpus, SIZES), StoredTargets(stores), np.flatnonzero(world.rows.valid)[:40], 40, None
+    )
     gradients = []
     for poison in (0.0, torch.nan, torch.inf, 1e30):
         for name, present in batch.present.items():

