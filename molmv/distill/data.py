@@ -111,11 +111,12 @@ def fit_standardiser(store: EmbeddingStore, rows: np.ndarray, mode: str, chunk: 
         ConfigError: the teacher has none of the rows, or says the same of all of them.
     """
     standardiser = Standardiser(store.header.dim, mode=mode)  # type: ignore[arg-type]
-    ordered = np.sort(rows)
+    known = rows[store.valid[rows]]
+    # It would draw a sample of them itself; drawn here, the rest of the store need not be read.
+    drawn = np.random.default_rng(0).choice(known, min(len(known), standardiser.sample_rows), replace=False)
+    ordered = np.sort(drawn)
     for start in range(0, len(ordered), chunk):
-        piece = ordered[start : start + chunk]
-        valid = torch.from_numpy(store.valid[piece])
-        standardiser.partial_fit(torch.from_numpy(store.take(piece)), valid)
+        standardiser.partial_fit(torch.from_numpy(store.take(ordered[start : start + chunk])))
     try:
         return standardiser.finish()
     except ConfigError as error:

@@ -33,8 +33,8 @@ class ResidentStore:
     ) -> None:
         self.encoding, self.dim = encoding, dim
         # torch computes little with uint16: its bits are kept as int16, and read as what they are.
-        parts = (torch.from_numpy(part.view(np.int16) if part.dtype == np.uint16 else part) for part in packed)
-        self._packed = torch.cat([part.to(device) for part in parts])
+        parts = (part.view(np.int16) if part.dtype == np.uint16 else part for part in packed)
+        self._packed = torch.cat([torch.tensor(part, device=device) for part in parts])
         self._valid = torch.from_numpy(valid).to(device)
 
     def take(self, rows: Int64[Tensor, " b"]) -> Float[Tensor, "b dim"]:

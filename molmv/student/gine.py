@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -241,13 +241,31 @@ def make_encoder(sizes: Mapping[str, Any]) -> GineEncoder:
 
 def sum_of_embeddings(tables: nn.ModuleList, fields: Int64[Tensor, "rows fields"]) -> Float[Tensor, "rows width"]:
     """Of each row, the embeddings of all its fields, added up."""
-    parts = (_rows(table.weight, column) for table, column in zip(tables, fields.T, strict=True))
+    parts = (_rows(cast(Tensor, table.weight), column) for table, column in zip(tables, fields.T, strict=True))
     return torch.stack(list(parts)).sum(0)
 
 
 def _rows(table: Float[Tensor, "rows width"], numbers: Int64[Tensor, " n"]) -> Float[Tensor, "n width"]:
-    """Rows of a small table. The gradient is summed as it comes on a GPU, which would sort it first; not on a CPU."""
-    return table.index_select(0, numbers) if table.is_cuda else nn.functional.embedding(numbers, table)
+    """Rows of a small table."""
+    if not table.is_cuda:
+        return nn.functional.embedding(numbers, table)
+    return cast(Tensor, _RowsOfSmallTable.apply(table, numbers))
+
+
+class _RowsOfSmallTable(torch.autograd.Function):
+    """The gradient as a matrix product: a GPU's threads would wait for each other to add to the same few rows."""
+
+    @staticmethod
+    def forward(context: Any, table: Tensor, numbers: Tensor) -> Tensor:
+        context.save_for_backward(numbers)
+        context.rows = len(table)
+        return table.index_select(0, numbers)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (numbers,) = context.saved_tensors
+        chosen = gradient.new_zeros(len(numbers), context.rows).scatter_(1, numbers[:, None], 1.0)
+        return chosen.T @ gradient, None
 
 
 def _sizes(graph: GraphTensors | EnvironmentTensors) -> Int64[Tensor, " graphs"]:
