@@ -97,10 +97,7 @@ def train(config: DistillConfig, folder: Path, out: Path) -> None:
         shutil.copy(log, target / "metrics.csv")
     shutil.copy(made.parent / "summary.json", target / "summary.json")
     seconds = time.monotonic() - start
-    rate = config.train.steps * config.train.batch_size / seconds
-    print(
-        f"{config.name}: {seconds:.0f} s, {rate:,.0f} molecules/s, {json.loads((made.parent / 'summary.json').read_text())}"
-    )
+    print(f"{config.name}: {seconds:.0f} s, {(made.parent / 'summary.json').read_text()}")
 
 
 def main() -> None:
@@ -117,8 +114,8 @@ def main() -> None:
     training.add_argument("config", type=Path)
     training.add_argument("stores", type=Path)
     training.add_argument("-o", "--out", type=Path, required=True)
-    training.add_argument("--steps", type=int, default=0, help="instead of the config's")
-    training.add_argument("--rows", type=int, default=0)
+    for name, kind in (("steps", int), ("minutes", float), ("batch_size", int)):
+        training.add_argument(f"--{name}", type=kind, help="instead of the config's")
     arguments = parser.parse_args()
     if arguments.verb == "embed":
         a = arguments
@@ -127,10 +124,9 @@ def main() -> None:
     config = read_config(arguments.config)
     if unknown := set(config.teachers) - set(TEACHERS):
         parser.error(f"no store of {', '.join(sorted(unknown))}")
-    if arguments.steps:
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=arguments.steps))
-    if arguments.rows:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, rows=arguments.rows))
+    changed = {name: getattr(arguments, name) for name in ("steps", "minutes", "batch_size")}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, **changed))
     train(config, arguments.stores, arguments.out)
 
 

@@ -85,6 +85,9 @@ class TrainConfig:
 
     Attributes:
         steps: optimiser steps in all.
+        minutes: the schedule ends when this time is over, should the steps not be done by then; 0 = no limit. With a
+            limit a second run is not the same: how many steps it takes depends on the machine. A resumed run has as
+            long again.
         batch_size: rows in a step.
         learning_rate: its peak; cosine decay to zero after the warm-up.
         warmup: share of the steps with a linearly rising learning rate.
@@ -100,6 +103,7 @@ class TrainConfig:
     """
 
     steps: int
+    minutes: float = 0.0
     batch_size: int = 512
     learning_rate: float = 1e-3
     warmup: float = 0.05
@@ -269,6 +273,7 @@ def _check_values(config: DistillConfig, where: str) -> None:
         (0 <= config.seed <= LARGEST_SEED, "seed", f"0 … {LARGEST_SEED}"),
         (len(set(config.teachers)) == len(config.teachers), "teachers", "every teacher once"),
         (train.steps > 0, "train.steps", "more than 0"),
+        (0 <= train.minutes < math.inf, "train.minutes", "0 or more, and finite"),
         (train.batch_size > 0, "train.batch_size", "more than 0"),
         (0 < train.learning_rate < math.inf, "train.learning_rate", "more than 0, and finite"),
         (0 <= train.weight_decay < math.inf, "train.weight_decay", "0 or more, and finite"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,11 +45,26 @@ class DistillModule(lightning.LightningModule):
         self.names = list(standardisers)
         self.standardisers = nn.ModuleList(standardisers.values())
         self._squares: dict[str, Tensor] = {}
+        self._started = time.monotonic()
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """Standardised vectors of every teacher."""
         standardise: dict[str, Any] = dict(zip(self.names, self.standardisers, strict=True))
         return {name: standardise[name].transform(values) for name, values in batch.targets.items()}
+
+    def on_train_start(self) -> None:
+        """From now on the minutes of the schedule count."""
+        self._started = time.monotonic()
+
+    def _elapsed(self) -> float:
+        """Share of its time that has passed; 0 if there is no limit."""
+        minutes = self.settings.minutes
+        return (time.monotonic() - self._started) / (60 * minutes) if minutes else 0.0
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """End the training when its time is over."""
+        if self._elapsed() >= 1:
+            self.trainer.should_stop = True
 
     def on_train_batch_start(self, batch: Batch, step: int) -> None:
         """Seed by step, so that a resumed run draws what an uninterrupted one would have drawn."""
@@ -130,12 +146,13 @@ class DistillModule(lightning.LightningModule):
             {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimiser = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
-        warmup, steps = max(1, round(self.settings.warmup * self.settings.steps)), self.settings.steps
+        warmup = max(1, round(self.settings.warmup * self.settings.steps))
 
         def factor(step: int) -> float:
             if step < warmup:
                 return (step + 1) / warmup
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+            done = max((step - warmup) / max(1, self.settings.steps - warmup), self._elapsed())
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

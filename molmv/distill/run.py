@@ -213,7 +213,8 @@ def train_on(
     _log_information(trainer, output, information)
     final |= {f"held_out/information/{name}": found.information.nats for name, found in information.items()}
     files = getattr(inputs, "files", {})
-    return _export(config, output, module, student, stores, split.train, final, started_from, files)
+    steps = trainer.global_step
+    return _export(config, output, module, student, stores, split.train, steps, final, started_from, files)
 
 
 def _share_threads(threads: int, device: torch.device, member: Member) -> None:
@@ -400,6 +401,7 @@ def _export(
     student: StudentKind,
     stores: Mapping[str, EmbeddingStore],
     rows: np.ndarray,
+    steps: int,
     final: dict[str, Any],
     started_from: str,
     files: Mapping[str, bytes],
@@ -408,6 +410,7 @@ def _export(
         "corpus": {"sha256": next(iter(stores.values())).header.corpus, "rows": len(rows)},
         "teachers": {name: dict(store.header.provenance) for name, store in stores.items()},
         "config": config.as_dict(),
+        "steps": steps,
         "held_out": {k.removeprefix("held_out/"): round(float(v), 5) for k, v in final.items()},
         "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
     }

@@ -1,5 +1,6 @@
 """What is logged of held-out rows, against scikit-learn and against the loss of all rows at once."""
 
+import dataclasses
 import math
 import warnings
 
@@ -140,3 +141,14 @@ def test_missing_rows_change_no_gradient(world: World):
         gradients.append([p.grad.clone() for p in module.parameters() if p.grad is not None])
     for poisoned in gradients[1:]:
         assert all(torch.equal(a, b) for a, b in zip(gradients[0], poisoned, strict=True))
+
+
+def test_minutes_bring_the_rate_down(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Half of the time is over: half a cosine, however few the steps."""
+    module = make_module(world, open_stores(world.stores, list(TEACHERS)))
+    module.settings = dataclasses.replace(module.settings, steps=100_000, minutes=10.0, warmup=1e-6)
+    factor, *_ = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas
+    start = module._started
+    for minutes, expected in ((0, 1.0), (5, 0.5), (10, 0.0), (11, 0.0)):
+        monkeypatch.setattr("time.monotonic", lambda now=start + 60 * minutes: now)
+        assert factor(1) == pytest.approx(expected, abs=1e-5)

@@ -189,3 +189,8 @@ def test_start_of_other_sizes_is_refused(finished: Path, world: World, tmp_path:
     sizes = {"kind": "gine", "layers": 2, "width": 8, "embedding": 16}
     with pytest.raises(ConfigError, match=r"train\.start.*does not fit this student"):
         distill(world.config(tmp_path, train={"start": str(finished)}, student=sizes))
+
+
+def test_ends_when_its_minutes_are_over(world: World, tmp_path: Path):
+    distill(world.config(tmp_path, train={"steps": 1000, "minutes": 1e-9}))
+    assert load_checkpoint(tmp_path / "student").provenance["steps"] == 1
