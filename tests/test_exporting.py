@@ -27,7 +27,7 @@ from molmv.trial_molecules import trial_molecules
 SMALL = {"layers": 2, "width": 16, "embedding": 8}
 NETWORKS = [
     {"pooling": ["mean", "sum", "max"]},
-    {"pooling": ["max"], "readout": "all"},
+    {"pooling": ["max"], "readout": "all", "hidden": 12},
 ]
 ROOT = Path(__file__).resolve().parent.parent
 

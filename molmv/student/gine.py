@@ -42,6 +42,8 @@ class GineConfig:
         embedding: width of the molecule's embedding.
         pooling: some of ``mean``, ``sum``, ``max`` over atoms; concatenated.
         readout: ``last`` pools the last layer, ``all`` every layer and the atom inputs (Xu et al., arXiv 1806.03536).
+        hidden: width of a layer between the pooled atoms and the embedding, beside their direct connection; 0 = none.
+            It sees the whole molecule, which no atom does.
     """
 
     layers: int = 4
@@ -50,9 +52,11 @@ class GineConfig:
     embedding: int = 512
     pooling: tuple[str, ...] = ("mean", "sum", "max")
     readout: str = "last"
+    hidden: int = 0
 
     def __post_init__(self) -> None:
         whole_numbers(self, "layers", "width", "expansion", "embedding")
+        whole_numbers(self, "hidden", least=0)
         if self.pooling not in _SELECTIONS:
             raise ConfigError(f"student.pooling: expected some of {', '.join(POOLINGS)}, got {self.pooling!r}.")
         if self.readout not in ("last", "all"):
@@ -166,6 +170,20 @@ class GineLayer(nn.Module):
         return own + self.mlp(self.norm(told))
 
 
+class Readout(nn.Linear):
+    """Pooled atoms to the embedding: linear, plus a network of one hidden layer if it has a width."""
+
+    def __init__(self, pooled: int, hidden: int, embedding: int) -> None:
+        super().__init__(pooled, embedding)
+        layers = (nn.Linear(pooled, hidden), nn.ReLU(), nn.Linear(hidden, embedding))
+        self.bent = nn.Sequential(*layers) if hidden else None
+
+    def forward(self, pooled: Float[Tensor, "graphs pooled"]) -> Float[Tensor, "graphs embedding"]:
+        """Embeddings."""
+        straight = super().forward(pooled)
+        return straight if self.bent is None else straight + self.bent(pooled)
+
+
 class GineEncoder(nn.Module):
     """Graphs in, one embedding a graph out.
 
@@ -186,7 +204,7 @@ class GineEncoder(nn.Module):
         self.reads_all = config.readout == "all"
         channels = config.width * (config.layers + 1 if self.reads_all else 1)
         self.norm = nn.LayerNorm(channels)
-        self.readout = nn.Linear(channels * len(config.pooling), config.embedding)
+        self.readout = Readout(channels * len(config.pooling), config.hidden, config.embedding)
         self.register_buffer("bond_fields", torch.from_numpy(bond_fields()).long(), persistent=False)
 
     def forward(self, graph: GraphTensors | EnvironmentTensors) -> Float[Tensor, "graphs embedding"]:

@@ -53,7 +53,7 @@ def test_checkpoint_names_all_sizes(finished: Path):
     sizes = load_checkpoint(finished / "student").config
     assert sizes == {
         **{"layers": 2, "width": 16, "expansion": 2, "embedding": 16},
-        **{"pooling": ["mean", "sum", "max"], "readout": "last"},
+        **{"pooling": ["mean", "sum", "max"], "readout": "last", "hidden": 0},
     }
 
 

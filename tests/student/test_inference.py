@@ -18,6 +18,7 @@ GOOD, BAD = MoleculeStudentSuite.good, ("", "c1ccccc", None)
 OPTIONS = [
     {},
     {"readout": "all"},
+    {"hidden": 24},
     {"pooling": ["max"]},
     {"pooling": ["sum", "mean"], "expansion": 1},
     {"readout": "all", "layers": 1},
