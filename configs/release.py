@@ -15,10 +15,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from molmv.models import load_student
 from molmv.student.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parent.parent
+# Of each protocol's table: its columns -> model, score.
+PROTOCOLS = {
+    "paper": {"test_mean": "score"},
+    "embedding-benchmark": {"embedder": "model", "test_auroc": "score"},
+    "strict": {"mean": "score"},
+}
 REFERENCE = ["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)[O-].[Na+]"]
 
 
@@ -38,6 +46,24 @@ def probe_table(path: Path, name: str) -> list[str]:
     return lines
 
 
+def protocol_table(results: Path, name: str) -> list[str]:
+    """Markdown rows: means of a student and of the models beside it, from the tables of ``benchmarks/tables.py``."""
+    lines = ["| protocol | metric | sets | mean | beside it |", "|---|---|---|---|---|"]
+    for protocol, columns in PROTOCOLS.items():
+        path = results / f"{protocol}.csv"
+        if not path.exists():
+            continue
+        table = pd.read_csv(path).rename(columns=columns)
+        table["metric"] = table.get("metric", "AUROC") + (", " + table["head"] if "head" in table else "")
+        for metric, rows in table.groupby("metric", sort=False):
+            means = rows.groupby("model", sort=False)["score"].agg(["mean", "size"])
+            if name in means.index and len(set(means["size"])) == 1:
+                others = "; ".join(f"{other} {mean:.3f}" for other, mean in means["mean"].items() if other != name)
+                mean, size = means.loc[name]
+                lines.append(f"| {protocol} | {metric} | {size:.0f} | **{mean:.3f}** | {others} |")
+    return lines
+
+
 def teacher_table(teachers: Mapping[str, Mapping[str, Any]], held_out: Mapping[str, float]) -> list[str]:
     """Markdown rows: each teacher, what it may have seen, and how well the student tells it."""
     lines = [
@@ -51,7 +77,7 @@ def teacher_table(teachers: Mapping[str, Mapping[str, Any]], held_out: Mapping[s
     return lines
 
 
-def card(checkpoint: Any, parameters: int, probe: list[str], cost: str) -> str:
+def card(checkpoint: Any, parameters: int, probe: list[str], protocols: list[str], cost: str) -> str:
     """The model card in Markdown, with the front matter of a Hugging Face repository."""
     about = checkpoint.provenance
     seen = sorted({label for t in about["teachers"].values() for label in t.get("labels_seen", ())})
@@ -64,7 +90,7 @@ tags: [chemistry, molecules, embeddings, distillation]
 # {checkpoint.name}
 
 A graph network ({parameters / 1e6:.1f} M parameters, {about["config"]["student"]["embedding"]} dimensions)
-distilled from {len(about["teachers"])} teachers by `molmv distill configs/{checkpoint.name}.toml`.
+distilled from {len(about["teachers"])} teachers as `configs/{checkpoint.name}.toml` says{steps(about)}.
 Takes SMILES; needs no network, no conformer and no GPU.
 
 ```python
@@ -82,6 +108,13 @@ all rows in one run.
 These sets are not in the corpus (removed by canonical SMILES, connectivity of the largest fragment, and a charge- and
 tautomer-free hash); close analogues remain. The student has seen no label, but it inherits what its teachers learnt:
 MiniMol very probably saw the assays behind {", ".join(seen)}, which are therefore not in this table.
+
+## Protocols
+
+Means over sets, all rows of a table in one run; `python benchmarks/tables.py`. Every set, intervals, tests and
+leaks are in `benchmarks/results/`, what was asked and not reached in `benchmarks/RESULTS.md`.
+
+{chr(10).join(protocols)}
 
 ## Teachers
 
@@ -102,7 +135,7 @@ No molecule of it ships.
 For similarity search, clustering, and property models on small and medium data. Not a property predictor by itself.
 Molecules far from drug-like chemistry (metals, large peptides, mixtures) are thin in the corpus. Enantiomers differ
 only through the CIP labels of their atoms; conformation is not seen. Potency within a series, where fingerprints are
-strong, has not been measured yet.
+strong, has not been measured.
 
 ## Cost
 
@@ -114,6 +147,11 @@ strong, has not been measured yet.
 {settings}
 ```
 """
+
+
+def steps(about: Mapping[str, Any]) -> str:
+    """How many steps were taken, where the clock could end them sooner."""
+    return f", {about['steps']:,} steps on a GPU" if about["config"]["train"].get("minutes") else ""
 
 
 def started(about: Mapping[str, Any]) -> str:
@@ -138,7 +176,7 @@ def release(folder: Path, probe: Path, cost: str) -> None:
     (target / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
     parameters = sum(p.numel() for p in student.encoder.parameters())
     rows = probe_table(probe, checkpoint.name) if probe.exists() else ["Not measured yet."]
-    (target / "README.md").write_text(card(checkpoint, parameters, rows, cost), encoding="utf-8")
+    (target / "README.md").write_text(card(checkpoint, parameters, rows, protocol_table(probe.parent, checkpoint.name), cost), encoding="utf-8")
     print(f"{target}: {parameters:,} parameters")
 
 
