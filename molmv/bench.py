@@ -128,7 +128,7 @@ def _embed(embedder: Embedder, chunk: Chunk, stages: dict[str, float]) -> tuple[
 def _write(folder: Path, chunk: Chunk, rows: Rows, X: np.ndarray, dtype: str) -> None:
     out = folder / "out.parquet"
     schema = formats.schema(X.shape[1], None, {}, dtype=dtype)
-    with open_parts(out, {}, resume=False, overwrite=False) as parts:
+    with open_parts(out, {}, schema, resume=False, overwrite=False) as parts:
         parts.add(formats.to_table(schema, 0, chunk.values, None, rows, X))
         formats.write(out, schema, parts.tables, out.suffix)
 

@@ -12,6 +12,7 @@ import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,14 @@ from molmv.atomic import replacing
 from molmv.errors import InputError, StoreError
 from molmv.hashing import sha256
 from molmv.journal import Entry, Journal, block_file
+from molmv.npz import check_unpacked
 from molmv.table import Chunk
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 READABLE = (".csv", ".tsv", ".tab", ".smi", ".smiles", ".ism", ".txt", ".parquet")
+_TOLD = 5  # problems in one message
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,37 @@ def write_block(folder: Path, block: Block, table: pa.Table) -> Entry:
     return Entry(block.source, block.number, block.start, dict(sorted(status.items())), sha256(path))
 
 
+def read_block(folder: Path, block: Entry, schema: pa.Schema | None = None) -> pa.Table:
+    """The embeddings of a block.
+
+    Args:
+        folder: of the blocks.
+        block: which.
+        schema: its columns, or some of them; all as they are by default.
+
+    Raises:
+        StoreError: the file is no such block; names it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path, hint = folder / block.file, "Delete it, and run its shard again with --overwrite."
+    try:
+        with pq.ParquetFile(path) as file:
+            dim = file.schema_arrow.field("embedding").type.list_size
+            check_unpacked(str(path), file.metadata.num_rows * dim, path.stat().st_size)
+            if file.metadata.num_rows != block.rows or "status" not in file.schema_arrow.names:
+                raise ValueError(f"it has {file.metadata.num_rows} rows of {', '.join(file.schema_arrow.names)[:100]}")
+            table = file.read(None if schema is None else schema.names)
+        table.validate(full=True)
+        if "status" in table.column_names and Counter(table.column("status").to_pylist()) != Counter(block.status):
+            raise ValueError("it has other rows")
+        return table if schema is None else table.select(schema.names).cast(schema)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise StoreError(f"{path} is not the block that its journal names: {why}.", hint) from error
+
+
 class Dataset:
     """A folder of blocks that is whole.
 
@@ -108,22 +142,32 @@ class Dataset:
         problems = [*_shard_problems(journals)]
         self.job: dict[str, Any] = journals[0].head["job"]
         names: list[str] = journals[0].head["sources"]
-        size = self.job["options"]["chunk_size"]
+        size = _chunk_size(journals[0])
         by_file: dict[str, Entry] = {}
         for journal in journals:
             problems += [f"{name} is doubled" for name in journal.blocks if name in by_file]
             by_file |= journal.blocks
         lengths = {name: rows for journal in journals for name, rows in journal.lengths.items()}
         digests = {name: digest for journal in journals for name, digest in journal.digests.items()}
-        expected = [block_file(name, number) for name in names for number in range(-(-lengths.get(name, 0) // size))]
+        counts = {name: -(-lengths.get(name, 0) // size) for name in names}
         here = {p.name for p in self.path.glob("*.parquet")}
-        problems += [f"{name} was not read to its end" for name in names if name not in lengths]
-        problems += [f"{name} is missing" for name in expected if name not in by_file or name not in here]
-        problems += [f"{name} is foreign" for name in sorted(here - set(expected))]
-        if problems:
-            more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-            raise StoreError(f"{self.path}: {'; '.join(problems[:5])}{more}.", "Run the shards again with --resume.")
-        self.blocks = [by_file[name] for name in expected]
+        good = {name for name in here & by_file.keys() if by_file[name].number < counts.get(by_file[name].source, 0)}
+        # A count is only a claim: names are made for as many as are told.
+        expected = (block_file(name, number) for name in names for number in range(counts[name]))
+        missing = islice((name for name in expected if name not in good), _TOLD)
+        unread = [f"{name} was not read to its end" for name in names if name not in lengths or name not in digests]
+        foreign = sorted(here - good)
+        number = len(problems) + len(unread) + sum(counts.values()) - len(good) + len(foreign)
+        if number:
+            problems += [
+                *unread,
+                *(f"{name} is missing" for name in missing),
+                *(f"{name} is foreign" for name in foreign),
+            ]
+            more = f" (and {number - _TOLD} more)" if number > _TOLD else ""
+            told = "; ".join(problems[:_TOLD])
+            raise StoreError(f"{self.path}: {told}{more}.", "Run the shards again with --resume.")
+        self.blocks = [by_file[block_file(name, number)] for name in names for number in range(counts[name])]
         self.sources = [{"name": name, "rows": lengths[name], "sha256": digests[name]} for name in names]
 
     def verify(self) -> Iterator[Entry]:
@@ -142,31 +186,47 @@ class Dataset:
             yield block
 
     def schema(self, metadata: dict[str, Any]) -> pa.Schema:
-        """Of all blocks, made by something else."""
-        import pyarrow.parquet as pq
+        """Of all blocks, made by something else.
 
+        Raises:
+            StoreError: the journal does not say what they are.
+        """
         options, column = self.job["options"], formats.INPUT
         if self.blocks:
-            names = pq.read_schema(self.path / self.blocks[0].file).names
+            names = read_block(self.path, self.blocks[0]).column_names
             column = names[names.index("status") - 1]
-        uncertainty, dtype = "uncertainty" in options, options.get("dtype", "float32")
-        return formats.schema(self.job["dim"], options["id_column"], metadata, uncertainty, dtype, column)
+        try:
+            uncertainty, dtype = "uncertainty" in options, options.get("dtype", "float32")
+            return formats.schema(self.job["dim"], options["id_column"], metadata, uncertainty, dtype, column)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise StoreError(f"{self.path}: its journal is damaged: {error}.", "Run the shards again.") from error
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """All blocks as one table, rows counted through; all columns or some."""
+        """All blocks as one table, rows counted through; all columns or some.
+
+        Raises:
+            StoreError: one was changed, or is none; names it.
+        """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         schema, start = self.schema({}), 0
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         for block in self.verify():
-            table = pq.read_table(self.path / block.file, columns=schema.names).cast(schema)
+            table = read_block(self.path, block, schema)
             if "row" in schema.names:
                 rows = pa.array(range(start, start + len(table)), pa.int64())
                 table = table.set_column(schema.get_field_index("row"), schema.field("row"), rows)
             start += block.rows
             yield table
+
+
+def _chunk_size(journal: Journal) -> int:
+    options = journal.head["job"].get("options")
+    size = options.get("chunk_size") if isinstance(options, dict) else None
+    if type(size) is not int or size < 1:
+        raise StoreError(f"{journal.path} is damaged: chunks of {size!r} rows are impossible.", "Run the shards again.")
+    return size
 
 
 def _shard_problems(journals: Sequence[Journal]) -> Iterator[str]:
@@ -178,5 +238,5 @@ def _shard_problems(journals: Sequence[Journal]) -> Iterator[str]:
         if not journal.complete:
             yield f"{journal.path.name} is unfinished"
     there = {journal.head["shard"][0] for journal in journals}
-    for index in sorted(set(range(1, count + 1)) - there):
+    for index in islice((i for i in range(1, count + 1) if i not in there), _TOLD):
         yield f"shard {index}/{count} is missing"

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, Float32, Int, UInt64
 
+from molmv.arrow_file import read_arrow
 from molmv.atomic import replacing
 from molmv.documents import read_json
 from molmv.errors import OutputError, StoreError
@@ -304,9 +305,8 @@ def _open_part(folder: Path, part: Mapping[str, Any], cells: pa.DataType, verify
         if found != part["sha256"]:
             raise StoreError(f"{path} was changed: its SHA-256 is {found}, expected {part['sha256']}.")
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        table.validate(full=True)  # offsets that point outside of the file would be followed
-    except (pa.ArrowException, OSError) as error:
+        table = read_arrow(path)
+    except (ValueError, OSError) as error:
         raise StoreError(f"{path} is not an Arrow file: {error}") from error
     if len(table) != part["rows"]:
         raise StoreError(f"{path} has {len(table)} rows, the manifest says {part['rows']}.")

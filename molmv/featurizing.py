@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from molmv.results import EmbeddingResult
 from molmv.rows import OK, Rows
 from molmv.table import Chunk, Table, open_table
 from molmv.textfile import STDIN
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DEFAULT_MODEL = "molmv-small"
 
@@ -222,8 +225,9 @@ def featurize_file(
         columns["uncertainty"] = True
     with opened(model, device, batch_size, workers, limits, uncertainty) as embed:
         job = job_of(embed.facts, digest, {**columns, "chunk_size": chunk_size, "strict": strict})
+        schema = formats.schema(embed.facts.dim, table.id_column, job, **shape)
         start = time.perf_counter()
-        with open_parts(out, job, resume, overwrite) as parts:
+        with open_parts(out, job, schema, resume, overwrite) as parts:
             if out.exists() and not overwrite:
                 if not resume:
                     check_writable(out, overwrite)  # it has appeared meanwhile
@@ -231,13 +235,13 @@ def featurize_file(
                     return Summary(_finished(out, job), 0, time.perf_counter() - start, out, reads.name)
             before = parts.rows
             try:
-                _embed_chunks(table, embed, parts, out, shape, chunk_size, strict, progress)
+                _embed_chunks(table, embed, parts, schema, out, chunk_size, strict, progress)
             except BaseException:
                 if digest is None:
                     parts.clear()  # nobody can go on with them
                 raise
             counts = dict(sorted(parts.counts.items(), key=lambda item: (item[0] != OK, -item[1], item[0])))
-            final = formats.schema(embed.facts.dim, table.id_column, {**job, "status": counts}, **shape)
+            final = formats.with_metadata(schema, {**job, "status": counts})
             with replacing(out) as temporary:
                 formats.write(temporary, final, parts.tables, out.suffix)
             computed = parts.rows - before
@@ -280,13 +284,12 @@ def _embed_chunks(
     table: Table,
     embed: EmbedChunks,
     parts: Parts,
+    schema: pa.Schema,
     out: Path,
-    shape: dict[str, Any],
     chunk_size: int,
     strict: bool,
     progress: Callable[[int, float | None], None] | None,
 ) -> None:
-    schema = formats.schema(embed.facts.dim, table.id_column, parts.job, **shape)
     quarantine = Quarantine(out, parts.rows)
     if progress:
         progress(parts.rows, table.fraction)

@@ -12,7 +12,7 @@ from typing import Any
 
 from molmv import formats
 from molmv.atomic import replacing
-from molmv.blocks import Block, Dataset, find_sources, write_block
+from molmv.blocks import Block, Dataset, find_sources, read_block, write_block
 from molmv.embed_chunks import EmbedChunks, Facts
 from molmv.errors import InputError, OutputError
 from molmv.featurizing import Summary, job_of, opened, reads_of
@@ -170,11 +170,9 @@ def featurize_blocks(
 
 def finish(out: Path, plan: Plan, journal: Journal) -> None:
     """List the rows that stalled or killed a process, and say that the shard is done."""
-    import pyarrow.parquet as pq
-
     listed = (b for b in journal.blocks.values() if b.status.keys() & set(QUARANTINED))
     path = out / f"_quarantine-{plan.shard}.csv"
-    list_blocks(path, ((block.source, pq.read_table(out / block.file)) for block in listed))
+    list_blocks(path, ((block.source, read_block(out, block)) for block in listed))
     journal.finish()
 
 

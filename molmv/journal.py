@@ -14,7 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from molmv.documents import parse_json, read_json_lines
 from molmv.errors import InputError, OutputError, StoreError
+
+# What the lines hold.
+_KINDS: tuple[dict[str, type], ...] = (
+    {"job": dict, "shard": list, "sources": list},
+    {"source": str, "digest": str},
+    {"source": str, "rows": int},
+    {"source": str, "number": int, "start": int, "status": dict, "sha256": str},
+    {"complete": str},
+)
 
 
 @dataclass(frozen=True)
@@ -102,14 +112,11 @@ class Journal:
         self._whole = 0  # bytes of whole lines
         self._hash = hashlib.sha256()
         if path.exists():
-            self._read(path.read_bytes())
+            self._read()
 
-    def _read(self, data: bytes) -> None:
+    def _read(self) -> None:
         try:
-            for line in data.splitlines(keepends=True):
-                if not line.endswith(b"\n"):  # the writer was killed
-                    break
-                entry = json.loads(line)
+            for line, entry in read_json_lines(self.path):  # half a line: the writer was killed
                 checked = entry.pop("line")
                 if checked != _line_hash(entry):
                     raise ValueError("a line is not what was written")
@@ -118,10 +125,13 @@ class Journal:
                 self._take(entry)
                 self._hash.update(line)
                 self._whole += len(line)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read: {error.strerror}.", "Check its rights.") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{self.path} was changed: {error}.", "Start over with --overwrite.") from error
 
     def _take(self, entry: dict[str, Any]) -> None:
+        _check(entry)
         if "job" in entry:
             self.head = entry
         elif "digest" in entry:
@@ -178,7 +188,20 @@ class Journal:
             ) from error
         self._hash.update(line)
         self._whole += len(line)
-        self._take(json.loads(json.dumps(entry)))
+        self._take(parse_json(json.dumps(entry)))
+
+
+def _check(entry: dict[str, Any]) -> None:
+    """Refuse a line that no writer wrote, whose hash was made to fit."""
+    kind = next((kind for kind in _KINDS if kind.keys() == entry.keys()), {})
+    source, counts = entry.get("source", ""), [entry[key] for key in ("rows", "number", "start") if key in entry]
+    counts += [*entry.get("shard", ()), *entry.get("status", {}).values()]
+    if not kind or not all(type(entry[key]) is kind[key] for key in kind):
+        raise ValueError("a line says what no line does")
+    if not all(type(count) is int and count >= 0 for count in counts) or len(entry.get("shard", (1, 1))) != 2:
+        raise ValueError("a number is impossible")
+    if Path(source).name != source or not all(type(name) is str for name in entry.get("sources", ())):
+        raise ValueError("an input file has no name, or a path")
 
 
 def _line_hash(entry: dict[str, Any]) -> str:

@@ -16,13 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molmv.arrow_file import read_arrow
 from molmv.atomic import replacing
+from molmv.documents import parse_json, read_json
 from molmv.errors import OutputError
 from molmv.hashing import sha256
 from molmv.locking import LOCK, locked
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_HINT = "Start over with --overwrite."
 
 
 class Parts:
@@ -31,11 +35,12 @@ class Parts:
     Attributes:
         folder: where they are.
         job: what they are part of (input, model, options, versions); of any job if None is given.
+        schema: their columns; any with a status if None is given.
         counts: rows with each status.
     """
 
-    def __init__(self, folder: Path, job: dict[str, Any] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, job: dict[str, Any] | None = None, schema: pa.Schema | None = None) -> None:
+        self.folder, self.schema = folder, schema
         self.job = job or {}
         self._any_job = job is None
         self.counts: Counter[str] = Counter()
@@ -65,13 +70,14 @@ class Parts:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The chunks, one at a time; all columns or some."""
-        import pyarrow as pa
+        """The chunks, one at a time; all columns or some.
 
+        Raises:
+            OutputError: one is damaged; names it.
+        """
         for i in range(len(self)):
-            with pa.memory_map(str(self._path(i))) as file:
-                table = pa.ipc.open_file(file).read_all()
-                yield table if columns is None else table.select(columns)
+            table = self._read(i)
+            yield table if columns is None else table.select(columns)
 
     def clear(self) -> None:
         """Forget all chunks."""
@@ -88,23 +94,39 @@ class Parts:
         """
         if not self._manifest.exists():
             return
-        hint = "Start over with --overwrite."
         try:
-            found = json.loads(self._manifest.read_text(encoding="utf-8"))
+            found = read_json(self._manifest)
             if found.pop("sha256") != _digest(found):
-                raise ValueError
+                raise ValueError("its hash is not the recorded one")
             entries = found["parts"]
-            counts = sum((Counter(entry["status"]) for entry in entries), Counter())
-            hashes = [entry["sha256"] for entry in entries]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OutputError(f"{self._manifest} is damaged.", hint) from error
+            recorded = [(entry["sha256"], Counter[str](entry["status"])) for entry in entries]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutputError(f"{self._manifest} is damaged: {error}.", _HINT) from error
         changed = [] if self._any_job else differences(found.get("job"), self.job)
         if changed:
-            raise OutputError(f"{self.folder} is of another job: {', '.join(changed)} changed.", hint)
-        for i, recorded in enumerate(hashes):
-            if not self._path(i).exists() or sha256(self._path(i)) != recorded:
-                raise OutputError(f"{self._path(i)} is missing or damaged: its hash is not the recorded one.", hint)
-        self._entries, self.counts = entries, counts
+            raise OutputError(f"{self.folder} is of another job: {', '.join(changed)} changed.", _HINT)
+        for i, (digest, counts) in enumerate(recorded):
+            path = self._path(i)
+            try:
+                whole = sha256(path) == digest
+            except OSError as error:
+                raise OutputError(f"{path} is missing or damaged: {error.strerror}.", _HINT) from error
+            if not whole:
+                raise OutputError(f"{path} is missing or damaged: its hash is not the recorded one.", _HINT)
+            if Counter(self._read(i).column("status").to_pylist()) != counts:
+                raise OutputError(f"{path} is damaged: it holds other rows than {self._manifest.name} says.", _HINT)
+        self._entries, self.counts = entries, sum((counts for _, counts in recorded), Counter())
+
+    def _read(self, i: int) -> pa.Table:
+        path = self._path(i)
+        try:
+            table = read_arrow(path)
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{path} is damaged: {error}.", _HINT) from error
+        kinds = [str(field.type) for field in table.schema if field.name == "status"]
+        if kinds != ["string"] or not table.schema.equals(self.schema or table.schema):
+            raise OutputError(f"{path} is damaged: its columns are those of another job.", _HINT)
+        return table
 
     @property
     def _manifest(self) -> Path:
@@ -120,12 +142,13 @@ def parts_folder(out: Path) -> Path:
 
 
 @contextmanager
-def open_parts(out: Path, job: dict[str, Any], resume: bool, overwrite: bool) -> Iterator[Parts]:
+def open_parts(out: Path, job: dict[str, Any], schema: pa.Schema, resume: bool, overwrite: bool) -> Iterator[Parts]:
     """The parts of an output, locked against a second writer; a folder left without parts goes away.
 
     Args:
         out: the output they will become.
         job: what the run is: JSON-serialisable.
+        schema: columns of every part.
         resume: go on with the parts of an interrupted run, if there are any.
         overwrite: drop them.
 
@@ -139,7 +162,7 @@ def open_parts(out: Path, job: dict[str, Any], resume: bool, overwrite: bool) ->
         raise OutputError(f"Cannot write {folder}: {error.strerror}.", "Check the folder and its rights.") from error
     try:
         with locked(folder / LOCK, out):
-            parts = Parts(folder, json.loads(json.dumps(job)))
+            parts = Parts(folder, parse_json(json.dumps(job)), schema)
             try:
                 if resume:
                     parts.resume()

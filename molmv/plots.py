@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from molmv.documents import parse_json
 from molmv.errors import MissingExtraError, OutputError
 
 # Of pages: they load nothing, and send nothing.
@@ -34,8 +35,7 @@ def specification(chart: Any) -> dict[str, Any]:
     text = json.dumps(chart.to_dict(), ensure_ascii=False)
     for separator in "\u2028\u2029":  # Vega's expressions cannot have them in a name
         text = text.replace(separator, " ")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return parse_json(text)
 
 
 def javascript() -> str:

@@ -23,6 +23,7 @@ import numpy as np
 
 from molmv import formats
 from molmv.blocks import Block, write_block
+from molmv.documents import parse_json
 from molmv.embed_chunks import Facts, load
 from molmv.errors import InputError, MissingExtraError, ProcessError
 from molmv.featurizing import Summary
@@ -180,7 +181,7 @@ def _run(
         num_gpus=1 if plan.options.device.startswith("cuda") else 0,
     )
     for row in notes.iter_rows():
-        yield json.loads(row["note"])
+        yield parse_json(row["note"])
 
 
 class _Reader:
@@ -209,7 +210,7 @@ class _Actor:
         self.worker = Worker(load, wanted, plan.options.limits or Limits(), workers)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        notes = [self._one(json.loads(text)) for text in batch["block"]]
+        notes = [self._one(parse_json(text)) for text in batch["block"]]
         return {"note": np.array([json.dumps(note) for note in notes])}
 
     def _one(self, found: dict[str, Any]) -> dict[str, Any]:

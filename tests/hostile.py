@@ -18,9 +18,10 @@ import torch
 from fake_embedder import FakeEmbedder
 from safetensors.torch import save
 
-from molmv import graphs, onnx_student
+from molmv import formats, graphs, onnx_student
 from molmv.adapters.pretrain_gnn import Network, load_network
 from molmv.adapters.transformers_network import open_weights
+from molmv.blocks import Block, Dataset, write_block
 from molmv.cards import read_card
 from molmv.distill.config import read_config
 from molmv.distill.run import _check_checkpoint, _newest_checkpoint
@@ -28,6 +29,7 @@ from molmv.embeddings import EmbeddingStore, Header, StoreWriter
 from molmv.errors import WeightsError
 from molmv.evaluate.cache import EmbeddingCache
 from molmv.hashing import sha256
+from molmv.journal import Journal, Shard, block_file, journal_path
 from molmv.loss import MajorityVoteLoss, TeacherSpec
 from molmv.onnx_student import OnnxStudent
 from molmv.parts import Parts
@@ -37,6 +39,7 @@ from molmv.predicting.predictor import Predictor, load_predictor
 from molmv.predicting.selection import Model
 from molmv.reference import read_reference
 from molmv.results import EmbeddingResult, load_embeddings
+from molmv.rows import Rows
 from molmv.standardise import Standardiser
 from molmv.student.checkpoint import Checkpoint, config_digest, save_checkpoint
 from molmv.student.embed import Student
@@ -375,6 +378,8 @@ def _parts(name: str) -> Callable[[Path], Target]:
                 content = json.loads(path.read_bytes())
                 for part in content["parts"]:
                     part["sha256"] = sha256(folder / part["file"])
+                content.pop("sha256", None)
+                content["sha256"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
             except (ValueError, KeyError, TypeError, AttributeError, OSError):
                 return
             path.write_text(json.dumps(content))
@@ -385,6 +390,49 @@ def _parts(name: str) -> Callable[[Path], Target]:
             return list(again.tables())
 
         return Target(folder / name, read, seal)
+
+    return make
+
+
+def reseal_journal(journal: Path) -> None:
+    """Make the hashes of the lines of a journal fit them, and those of its blocks their files."""
+    lines, whole = [], hashlib.sha256()
+    try:
+        for line in journal.read_bytes().splitlines():
+            entry = json.loads(line)
+            entry.pop("line", None)
+            if "number" in entry:
+                entry["sha256"] = sha256(journal.parent / block_file(entry["source"], entry["number"]))
+            if "complete" in entry:
+                entry["complete"] = whole.hexdigest()
+            entry["line"] = hashlib.sha256(json.dumps(entry).encode()).hexdigest()[:16]
+            lines.append(json.dumps(entry).encode() + b"\n")
+            whole.update(lines[-1])
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return
+    journal.write_bytes(b"".join(lines))
+
+
+def _blocks(name: str) -> Callable[[Path], Target]:
+    def make(folder: Path) -> Target:
+        schema = formats.schema(4, None, {})
+        journal = Journal(journal_path(folder, Shard()))
+        journal.begin({"dim": 4, "options": {"chunk_size": 3, "id_column": None}}, Shard(), ["in.csv"])
+        journal.begin_source("in.csv", HASH)
+        found = result()
+        for number, part in enumerate((slice(0, 3), slice(3, 6))):
+            rows = Rows(SMILES[part], found.status[part], found.reason[part])
+            block = Block(part.start, SMILES[part], None, {}, "in.csv", number)
+            table = formats.to_table(schema, part.start, SMILES[part], None, rows, found.X[part])
+            journal.add(write_block(folder, block, table))
+        journal.end_source("in.csv", 6)
+        journal.finish()
+
+        def read() -> Any:
+            whole = Dataset(folder)
+            return whole.schema({}), list(whole.tables())
+
+        return Target(folder / name, read, lambda: reseal_journal(journal.path))
 
     return make
 
@@ -421,6 +469,9 @@ KINDS: dict[str, Callable[[Path], Target]] = {
     "chemprop checkpoint": _chemprop,
     "reference": _reference,
     "parts manifest": _parts("manifest.json"),
+    "part": _parts("part-00000.arrow"),
+    "journal": _blocks("_blocks-1-of-1.jsonl"),
+    "block": _blocks("in.csv-000001.parquet"),
 }
 
 

@@ -20,12 +20,14 @@ from hostile import CARD, CONFIG, KINDS, SIZES, reseal_pair, reseal_store
 from safetensors.torch import save
 
 from molmv import npz, textfile
+from molmv.arrow_file import read_arrow
 from molmv.cards import read_card
 from molmv.distill.config import read_config
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import CardError, CheckpointError, ConfigError, InputError, MolmvError, OutputError, StoreError
 from molmv.evaluate.labels import read_table
 from molmv.npz import Npz
+from molmv.parts import Parts
 from molmv.predicting.heads import Forest
 from molmv.results import load_embeddings
 from molmv.student.embed import Student
@@ -256,6 +258,98 @@ def test_a_store_whose_texts_begin_outside_of_it(tmp_path: Path):
             target.read()
 
 
+FORGED: dict[str, Callable[[Any], Any]] = {
+    "other columns": lambda table: table.rename_columns(["status", "text"][: table.num_columns]),
+    "no status": lambda table: table.drop_columns("status"),
+    "two of them": lambda table: table.append_column("status", table["status"]),
+    "numbers": lambda table: table.set_column(0, "status", pa.array(range(len(table)))),
+    "fewer rows": lambda table: table.slice(1),
+    "more rows": lambda table: pa.concat_tables([table, table]),
+    "other status": lambda table: table.set_column(0, "status", pa.array(["ok"] * len(table))),
+}
+
+
+@pytest.mark.parametrize("forged", list(FORGED)[1:])
+def test_a_part_that_is_not_what_its_manifest_says(forged: str, tmp_path: Path):
+    target = KINDS["part"](tmp_path)
+    table = FORGED[forged](read_arrow(target.file))
+    with pa.ipc.new_file(str(target.file), table.schema) as file:
+        file.write_table(table)
+    target.reseal()
+    with pytest.raises(OutputError, match=r"part-00000\.arrow is damaged"):
+        target.read()
+
+
+def test_a_part_with_the_columns_of_another_job(tmp_path: Path):
+    schema = pa.schema({"status": pa.string(), "row": pa.int64()})
+    parts = Parts(tmp_path, {}, schema)
+    parts.add(pa.table({"status": ["ok"], "row": [0]}))
+    again = Parts(tmp_path, {}, schema)
+    again.resume()
+    assert again.rows == 1
+    with pytest.raises(OutputError, match=r"part-00000\.arrow is damaged: its columns"):
+        Parts(tmp_path, {}, pa.schema({"status": pa.string(), "row": pa.int32()})).resume()
+
+
+def test_parts_that_change_after_they_were_taken_over(tmp_path: Path):
+    target = KINDS["part"](tmp_path)
+    parts = Parts(tmp_path)
+    parts.resume()
+    for spoilt in (b"ARROW1", target.file.read_bytes()[:300], b"PAR1" * 100):
+        target.file.write_bytes(spoilt)
+        with pytest.raises(OutputError, match=r"part-00000\.arrow is damaged"):
+            list(parts.tables())
+    target.file.unlink()
+    with pytest.raises(OutputError, match=r"part-00000\.arrow is damaged"):
+        list(parts.tables())
+
+
+@pytest.mark.parametrize("forged", ["no status", "fewer rows", "more rows", "numbers", "no parquet", "half of one"])
+def test_a_block_that_is_not_what_its_journal_says(forged: str, tmp_path: Path):
+    target = KINDS["block"](tmp_path)
+    if forged == "no parquet":
+        target.file.write_bytes(b"PAR1" * 99)
+    elif forged == "half of one":
+        target.file.write_bytes(target.file.read_bytes()[: target.file.stat().st_size // 2])
+    elif forged == "numbers":
+        table = pq.read_table(target.file)
+        pq.write_table(table.set_column(1, "smiles", pa.array([[0]] * len(table))), target.file)
+    else:
+        pq.write_table(FORGED[forged](pq.read_table(target.file)), target.file)
+    target.reseal()
+    with pytest.raises(StoreError, match=r"in\.csv-000001\.parquet is not the block"):
+        target.read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines[0].update(shard=[1, TRILLION]), lambda lines: lines[0].update(shard=[1]),
+        lambda lines: lines[0].update(sources=[7]), lambda lines: lines[0].update(sources="in.csv"),
+        lambda lines: lines[0].update(job=7), lambda lines: lines[0].update(more=1),
+        lambda lines: lines[0]["job"].pop("options"), lambda lines: lines[0]["job"].pop("dim"),
+        lambda lines: lines[0]["job"].update(dim=TRILLION), lambda lines: lines[0]["job"].update(dim="4"),
+        lambda lines: lines[0]["job"]["options"].update(chunk_size=0),
+        lambda lines: lines[0]["job"]["options"].update(chunk_size=None),
+        lambda lines: lines[-2].update(rows=TRILLION), lambda lines: lines[-2].update(rows=-TRILLION),
+        lambda lines: lines[-2].update(rows=2.5), lambda lines: lines[2].update(number=-1),
+        lambda lines: lines[2].update(number=TRILLION), lambda lines: lines[2].update(status={"ok": 3}),
+        lambda lines: lines[2].update(status=[3]), lambda lines: lines[2].update(source="../in.csv"),
+        lambda lines: lines.pop(1), lambda lines: lines.pop(2), lambda lines: lines.append(lines[0] | {"job": {}}),
+    ],
+)  # fmt: skip
+def test_a_journal_that_lies(change: Callable[[Any], Any], tmp_path: Path):
+    target = KINDS["journal"](tmp_path)
+    lines = [json.loads(line) for line in target.file.read_text().splitlines()]
+    blocks = {path: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    change(lines)
+    target.file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    target.reseal()
+    assert blocks == {path: path.read_bytes() for path in blocks}
+    with little_memory(), pytest.raises((StoreError, OutputError)):
+        target.read()
+
+
 def test_a_forest_that_never_ends():
     tree = {"root": [0], "left": [1, -1, -1], "right": [2, -1, -1], "feature": [0, 0, 0]}
     tree |= {"threshold": [0.5, 0.0, 0.0], "value": [0.0, 1.0, 2.0]}
@@ -283,8 +377,11 @@ def test_a_card_or_config_without_end(text: str, tmp_path: Path):
             read(path)
 
 
+JSON = ("store manifest", "student config", "heads spec", "index spec", "reference", "parts manifest", "journal")
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "1" * 5_000, "7", "null", "\xff"])
-@pytest.mark.parametrize("kind", ["store manifest", "student config", "heads spec", "index spec", "reference"])
+@pytest.mark.parametrize("kind", JSON)
 def test_json_without_end(kind: str, text: str, tmp_path: Path):
     target = KINDS[kind](tmp_path)
     target.file.write_bytes(text.encode("latin-1"))

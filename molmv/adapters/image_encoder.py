@@ -10,7 +10,6 @@ arXiv:2303.15343).
 from __future__ import annotations
 
 import importlib.util
-import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from molmv import images
 from molmv.adapters import efficientnet_lite
-from molmv.adapters.transformers_network import config_class, open_weights
+from molmv.adapters.transformers_network import config_class, open_weights, read_settings
 from molmv.cards import TeacherCard
 from molmv.device import pick_device
 from molmv.errors import CardError, MissingExtraError, WeightsError
@@ -169,7 +168,7 @@ def _transformer(
     """A vision transformer; of a model of images and texts the half that looks at images."""
     from transformers import AutoModel
 
-    table = json.loads(config.read_text(encoding="utf-8"))
+    table = read_settings(card, config)
     settings = config_class(card, table.get("model_type", "")).from_dict(table)
     model = AutoModel.from_config(getattr(settings, "vision_config", settings))
     prefix = model.base_model_prefix + "."

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from molmv.adapters.tokenizer_file import load_tokenizer, require_tokenizers
 from molmv.adapters.transformers_network import open_weights
 from molmv.cards import TeacherCard
-from molmv.errors import CardError, MissingExtraError, WeightsError
+from molmv.errors import CardError, WeightsError
 from molmv.weights import beside, locate
 
 DEFAULTS = {"tensor": "embeddings", "normalise": True, "files": {}}
@@ -40,20 +41,16 @@ class StaticEmbedding:
     """
 
     def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
-        try:
-            import tokenizers
-        except ImportError as error:
-            raise MissingExtraError(error.name or "tokenizers", "text") from error
+        require_tokenizers()
         options = {**DEFAULTS, **card.options}
         if options.keys() != DEFAULTS.keys() or set(options["files"]) != {"tokenizer.json"}:
             raise CardError(
                 f"Teacher {card.name!r}: expected options {', '.join(DEFAULTS)}, in files the sha256 of tokenizer.json."
             )
         path = locate(card)
-        self.vocabulary = beside(card, path, "tokenizer.json", options["files"]["tokenizer.json"]).read_bytes()
-        self._tokenizer = tokenizers.Tokenizer.from_str(self.vocabulary.decode())
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        vocabulary = beside(card, path, "tokenizer.json", options["files"]["tokenizer.json"])
+        self._tokenizer = load_tokenizer(card, vocabulary)
+        self.vocabulary = vocabulary.read_bytes()
         tensors, size = open_weights(path), self._tokenizer.get_vocab_size()
         table = tensors.get(options["tensor"])
         if table is None or table.ndim != 2:

@@ -10,7 +10,6 @@ Sources: Reimers and Gurevych, Sentence-BERT (arXiv:1908.10084); Wang et al., E5
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molmv.adapters.transformers_network import load_network, mean_over, padded, sub_batches
+from molmv.adapters.tokenizer_file import load_tokenizer, require_tokenizers
+from molmv.adapters.transformers_network import load_network, mean_over, padded, read_settings, sub_batches
 from molmv.cards import TeacherCard, Weights
 from molmv.device import pick_device
-from molmv.errors import CardError, MissingExtraError
+from molmv.documents import read_json_list
+from molmv.errors import CardError, MissingExtraError, WeightsError
 from molmv.weights import beside, locate
 
 POOLINGS = ("mean", "cls", "max")
@@ -67,19 +68,13 @@ class TextEncoder:
     """
 
     def __init__(self, card: TeacherCard, *, device: str = "cpu") -> None:
-        try:
-            import tokenizers
-        except ImportError as error:
-            raise MissingExtraError(error.name or "tokenizers", "text") from error
+        require_tokenizers()  # before looking for weights that nothing could read
         options = {**DEFAULTS, **card.options}
         if unknown := options.keys() - DEFAULTS.keys():
             raise _fault(card, sorted(unknown)[0], f"no such option, but {', '.join(DEFAULTS)}", options)
         weights = locate(card)
         files = {name: beside(card, weights, name, digest) for name, digest in options["files"].items()}
-        vocabulary = _vocabulary(card, options, files)
-        self._tokenizer = tokenizers.Tokenizer.from_str(vocabulary.read_text(encoding="utf-8"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = load_tokenizer(card, _vocabulary(card, options, files))
         self._special = self._tokenizer.num_special_tokens_to_add(False)
         self._pooling, self._normalise, self._max_tokens = _settings(card, options, files)
         self._prefix, self._device = options["prefix"], pick_device(device)
@@ -156,20 +151,16 @@ def _vocabulary(card: TeacherCard, options: Mapping[str, Any], files: Mapping[st
 def _settings(card: TeacherCard, options: Mapping[str, Any], files: Mapping[str, Path]) -> tuple[str, bool, int]:
     """Pooling, normalisation and length: the card's, else those of the model's folder."""
 
-    def read(name: str) -> Any:
-        return json.loads(files[name].read_text(encoding="utf-8")) if name in files else None
+    def read(name: str) -> Mapping[str, Any]:
+        return read_settings(card, files[name]) if name in files else {}
 
     pooling, normalise, most = options["pooling"], options["normalise"], options["max_tokens"]
     if not pooling and (said := read(POOLING_FILE)):
         flags = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
         pooling = next((name for name, flag in flags.items() if said.get(f"pooling_mode_{flag}")), "")
-    if normalise is None and (modules := read(MODULES_FILE)) is not None:
-        normalise = any(module["type"].endswith("Normalize") for module in modules)
-    most = (
-        most
-        or (read(LENGTH_FILE) or {}).get("max_seq_length")
-        or (read("config.json") or {}).get("max_position_embeddings", 0)
-    )
+    if normalise is None and MODULES_FILE in files:
+        normalise = _normalises(card, files[MODULES_FILE])
+    most = most or read(LENGTH_FILE).get("max_seq_length") or read("config.json").get("max_position_embeddings", 0)
     if pooling not in POOLINGS:
         raise _fault(card, "pooling", f"one of {', '.join(POOLINGS)}", options)
     if not isinstance(normalise, bool):
@@ -177,6 +168,13 @@ def _settings(card: TeacherCard, options: Mapping[str, Any], files: Mapping[str,
     if type(most) is not int or most < 3:
         raise _fault(card, "max_tokens", "a whole number, 3 or more", options)
     return pooling, normalise, most
+
+
+def _normalises(card: TeacherCard, modules: Path) -> bool:
+    try:
+        return any(module["type"].endswith("Normalize") for module in read_json_list(modules))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"Teacher {card.name!r}: {modules} is damaged: {error}") from error
 
 
 def _torch(

@@ -49,7 +49,7 @@ def load_network(card: TeacherCard, weights: Path, config_file: Path, model_type
     """
     from transformers import AutoModel
 
-    config = read_json(config_file)
+    config = read_settings(card, config_file)
     kind = model_type or config.get("model_type", "")
     settings = config_class(card, kind).from_dict(config)
     if layers > settings.num_hidden_layers:
@@ -70,6 +70,18 @@ def load_network(card: TeacherCard, weights: Path, config_file: Path, model_type
         why = " ".join(str(error).split())[:400]
         raise WeightsError(f"Teacher {card.name!r}: {weights} does not hold the weights of a {kind}: {why}") from error
     return model.eval()
+
+
+def read_settings(card: TeacherCard, path: Path) -> dict[str, Any]:
+    """A ``config.json`` that comes with weights.
+
+    Raises:
+        WeightsError: it is damaged; names it.
+    """
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"Teacher {card.name!r}: {path} is damaged: {error}") from error
 
 
 def config_class(card: TeacherCard, kind: str) -> Any:

@@ -26,6 +26,7 @@ from lightning.fabric.plugins.environments import ClusterEnvironment, TorchElast
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, distributed
 
+from molmv.documents import parse_json
 from molmv.errors import ProcessError
 
 # How long a process waits for the others: one of them may still read a large corpus.
@@ -110,7 +111,7 @@ def together(count: int, device: str, job: Mapping[str, Any]) -> Iterator[Member
 
 def work() -> None:
     """What the other processes run: the job comes on stdin, whose end says that the first process is no more."""
-    job = json.loads(sys.stdin.readline())
+    job = parse_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from molmv.distill.run import train_along
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from molmv.depiction import draw
-from molmv.documents import read_json
+from molmv.documents import parse_json, read_json
 from molmv.errors import InputError
 from molmv.predicting import charts as drawn
 from molmv.predicting.tested import Line, Tested
@@ -55,7 +54,7 @@ def read_lines(path: Path) -> list[Line]:
     return [
         Line(
             row.pop("model"),
-            json.loads(row.pop("parameters")),
+            parse_json(row.pop("parameters")),
             _number(row.pop("cv")),
             scores=np.zeros(0),
             chosen=row.pop("kept") == "True",

@@ -12,6 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from molmv import modality
+from molmv.documents import read_text
 from molmv.errors import ConfigError
 from molmv.student.tokens import FILE, Tokens, WordReader, train_vocabulary
 from molmv.table import open_table
@@ -77,10 +78,11 @@ def read_corpus(path: Path, sizes: Mapping[str, Any]) -> TextInputs:
         texts += reads.canonical(reads.parse(reads.screen(chunk.values, chunk.problems)))
     name, size = sizes.get("tokenizer", ""), sizes["vocabulary"]
     try:
-        content = Path(name).read_bytes() if name else train_vocabulary(texts, size)
-    except OSError as error:
-        raise ConfigError(f"student.tokenizer: {name} cannot be read: {error.strerror}.") from error
-    reader = WordReader(content, sizes.get("max_tokens", MAX_TOKENS))
+        content = read_text(Path(name)).encode() if name else train_vocabulary(texts, size)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"student.tokenizer: {name} cannot be read: {error}") from error
+    place = f"student.tokenizer: {name}" if name else FILE
+    reader = WordReader(content, sizes.get("max_tokens", MAX_TOKENS), place)
     if reader.size > size:
         raise ConfigError(f"student.vocabulary: {size} is less than the {reader.size} tokens of the vocabulary.")
     return TextInputs(reader(texts)[0], content)

@@ -7,7 +7,6 @@ reading the text, and a word that was read before costs one look-up.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from molmv.documents import parse_json
 from molmv.errors import ConfigError, MissingExtraError
 
 FILE = "tokenizer.json"
@@ -59,6 +59,7 @@ class WordReader:
     Args:
         content: of a ``tokenizer.json``.
         most: tokens of a text that are read.
+        name: of the file, for messages.
 
     Attributes:
         size: of the vocabulary.
@@ -69,19 +70,19 @@ class WordReader:
         MissingExtraError: tokenizers is not installed.
     """
 
-    def __init__(self, content: bytes, most: int) -> None:
+    def __init__(self, content: bytes, most: int, name: str = FILE) -> None:
         tokenizers = _library()
         self.content, self.most = content, most
         try:
-            said: Mapping[str, Any] = json.loads(content)
+            said = parse_json(content)
             self._tokenizer = tokenizers.Tokenizer.from_str(content.decode())
         except Exception as error:  # tokenizers raises Exception itself
-            raise ConfigError(f"student.tokenizer: not a tokenizer.json: {error}") from error
+            raise ConfigError(f"{name}: not a tokenizer.json: {error}") from error
         splits = said.get("pre_tokenizer") or {}
         first = (splits.get("pretokenizers") or [splits])[0]
         if first.get("type") not in SPLITTERS:
             raise ConfigError(
-                f"student.tokenizer: it splits by {first.get('type')}; expected one of {', '.join(SPLITTERS)}.",
+                f"{name} splits by {first.get('type')}; expected one of {', '.join(SPLITTERS)}.",
                 "Leave it out: a vocabulary is trained on the corpus.",
             )
         self._tokenizer.no_padding()

@@ -104,6 +104,23 @@ def test_a_file_below_the_weights_is_verified(hub: Path):
         load_teacher(str(path))
 
 
+DAMAGED = {
+    "config.json": "[1]",
+    "modules.json": '{"type": "x"}',
+    "sentence_bert_config.json": "[" * 99_999,
+    "1_Pooling/config.json": '{"half',
+    "tokenizer.json": "{}",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_whose_hash_fits_is_named(name: str, hub: Path):
+    encoder(hub)
+    (hub / "org" / "tiny" / name).write_text(DAMAGED[name])
+    with pytest.raises(WeightsError, match=rf"{name} is "):
+        load_teacher(str(card(hub, "text_encoder", "model.safetensors")))
+
+
 def weights_are_here(name: str) -> bool:
     from molmv.cards import load_card
 
