@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -13,7 +15,7 @@ from typer.core import TyperGroup
 
 import molmv
 from molmv.cli import terminal
-from molmv.errors import MolmvError, OutputError
+from molmv.errors import InputError, MolmvError, OutputError
 
 __all__ = ["app", "main"]
 
@@ -55,6 +57,10 @@ class _Root(TyperGroup):
             what = problem.filename or "a file"
             terminal.error(OutputError(f"Cannot write {what}: {problem.strerror}.", "Check the disk and its rights."))
             raise typer.Exit(OutputError.exit_code) from problem
+        except UnicodeEncodeError as problem:  # a name of bytes that are no text, or a locale that has no such letter
+            what = ascii(problem.object[problem.start : problem.end])
+            terminal.error(InputError(f"{what} cannot be named in {problem.encoding}.", "Rename the file."))
+            raise typer.Exit(InputError.exit_code) from problem
         except KeyboardInterrupt as interrupt:
             terminal.note("interrupted")
             raise typer.Exit(130) from interrupt
@@ -97,4 +103,19 @@ for _verb, _place in _VERBS.items():
 
 def main() -> None:
     """Run the command line; what ``molmv`` on the shell calls."""
+    _speak_utf8()
     app()
+
+
+def _speak_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale is of another encoding; escape what no terminal can show.
+
+    What molmv writes is UTF-8, and so are the names of files for Arrow; in a locale like C many could not be named.
+    """
+    other = os.name == "posix" and sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1"
+    if other and sys.executable:
+        os.environ["PYTHONUTF8"] = "1"  # also for the processes that are started later
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")

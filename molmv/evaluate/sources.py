@@ -41,7 +41,7 @@ class DataFile:
 @cache
 def files() -> tuple[DataFile, ...]:
     """All files of all public data sets."""
-    with Path(__file__).with_name("sets.csv").open(newline="") as table:
+    with Path(__file__).with_name("sets.csv").open(newline="", encoding="utf-8") as table:
         return tuple(DataFile(**row) for row in csv.DictReader(table))
 
 

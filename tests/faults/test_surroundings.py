@@ -53,6 +53,7 @@ SURROUNDINGS: dict[str, dict[str, object]] = {
     "umask": {"umask": 0o077},
     "line ends of Windows": {"ends": "\r\n"},
     "spaces and unicode": {"name": "mein Korpus – 分子 (1).csv"},
+    "no UTF-8": {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "name": "mein Korpus – 分子 (1).csv"},
 }
 
 
@@ -61,7 +62,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return embed(tmp_path_factory.mktemp("plain") / "here", "rdkit-descriptors", LC_ALL="C.UTF-8", TZ="UTC")
 
 
-QUICK = ("C", "line ends of Windows")
+QUICK = ("C", "line ends of Windows", "no UTF-8")
 
 
 @pytest.mark.parametrize(
@@ -70,9 +71,46 @@ QUICK = ("C", "line ends of Windows")
 def test_the_same_is_written(name: str, plain: bytes, tmp_path: Path, record_property: Callable[[str, object], None]):
     if name == "Turkish" and "tr_tr.utf8" not in locales():
         pytest.skip("no Turkish locale is installed")
-    folder = tmp_path / ("ein Ordner é" if name == "spaces and unicode" else "here")
+    folder = tmp_path / ("ein Ordner é" if "name" in SURROUNDINGS[name] else "here")
     options: dict[str, object] = {"LC_ALL": "C.UTF-8", **SURROUNDINGS[name]}
     assert embed(folder, "rdkit-descriptors", **options) == plain  # type: ignore[arg-type]
     if name == "umask":
         assert stat.S_IMODE((folder / "out ü.csv").stat().st_mode) == 0o600
     record_property("faults", ["surroundings", 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"LC_ALL": "POSIX", "PYTHONUTF8": "0"}, {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii:strict"}],
+    ids=["no UTF-8", "ASCII on the terminal"],
+)
+def test_a_name_that_the_locale_does_not_have(environment: dict[str, str], tmp_path: Path):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG"))}
+
+    def run(*arguments: str | bytes) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "molmv", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env={**kept, **environment}, capture_output=True)
+
+    missing = run("featurize", "Moleküle – 分子.csv")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith(b"error: ")
+    assert b"Traceback" not in missing.stderr
+    (tmp_path / "Moleküle.parquet").write_bytes(b"PAR1")
+    damaged = run("verify", "Moleküle.parquet")  # says the name on stdout
+    assert damaged.returncode == 1, damaged.stderr
+    assert b"Molek" in damaged.stdout
+    assert b"Traceback" not in damaged.stderr
+
+
+def test_a_name_that_is_no_text(tmp_path: Path):
+    (tmp_path / "mol").write_text("smiles\nCCO\n")
+    bad = os.fsencode(tmp_path) + b"/m\xff.parquet"
+    try:
+        os.rename(tmp_path / "mol", bad)  # noqa: PTH104
+    except OSError:
+        pytest.skip("this file system has no such names")
+    command = [sys.executable, "-m", "molmv", "verify", bad]
+    run = subprocess.run(command, env={**os.environ, "LC_ALL": "C.UTF-8"}, capture_output=True)
+    assert run.returncode == 1
+    assert b"m" in run.stdout
+    assert b"Traceback" not in run.stderr
