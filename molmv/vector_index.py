@@ -1,7 +1,7 @@
 """An index of vectors for nearest neighbours: a graph (HNSW, Malkov & Yashunin, arXiv 1603.09320) that usearch keeps.
 
 A folder: ``vectors.usearch``, ``rows.parquet`` (what each vector belongs to) and ``index.json``, which holds the hashes
-of both and which model the vectors are of. It is opened as a memory map and verified before.
+of both and which model the vectors are of. It is opened as a memory map; hashes and every link are verified before.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from molmv.atomic import replacing
 from molmv.documents import read_json
 from molmv.errors import InputError, MissingExtraError, OutputError, ShapeError
 from molmv.hashing import sha256
+from molmv.vector_graph import check_graph
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,15 +52,20 @@ class VectorIndex:
         usearch = _usearch()
         self.spec = _spec(folder)
         try:
-            self._index = usearch.Index.restore(str(folder / VECTORS), view=True)
-            known = pq.read_metadata(folder / ROWS).num_rows
-            fits = self._index is not None and len(self._index) == known and self._index.ndim == self.spec["dim"]
-            self.rows: pa.Table = pq.read_table(folder / ROWS) if fits else pa.table({})
-        except (pa.ArrowException, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            self.rows: pa.Table = pq.read_table(folder / ROWS)
+            self.rows.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as error:
             why = " ".join(str(error).split())[:200]
-            raise InputError(f"{folder} cannot be opened: {why}.", "Build the index again.") from error
-        if not fits:
-            raise InputError(f"{folder / VECTORS} and {ROWS} do not fit together.", "Build the index again.")
+            raise InputError(f"{folder / ROWS} cannot be opened: {why}.", "Build the index again.") from error
+        try:
+            check_graph(folder / VECTORS, len(self.rows), self.spec["dim"], self.spec["metric"])
+            self._index = usearch.Index.restore(str(folder / VECTORS), view=True)
+            if self._index is None:
+                raise ValueError("it says nothing of itself")
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            why = " ".join(str(error).split())[:200]
+            hint = "Build the index again."
+            raise InputError(f"{folder / VECTORS} does not fit {ROWS}, or is damaged: {why}.", hint) from error
         self._index.expansion_search = EXPANSION_SEARCH
 
     def __len__(self) -> int:

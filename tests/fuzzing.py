@@ -171,8 +171,7 @@ def _spoil(kind: str, target: Any, files: dict[Path, bytes], rng: random.Random)
         path.parent.mkdir(exist_ok=True)  # a cache removes what is damaged
         path.write_bytes(content)
     target.file.write_bytes(mutated(files[target.file], rng))
-    # The links inside of an index are followed as they are: SECURITY.md.
-    if rng.random() < 0.5 and kind != "index vectors":
+    if rng.random() < 0.5:
         target.reseal()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
