@@ -11,18 +11,20 @@ from molmv.errors import OutputError
 
 
 @contextmanager
-def replacing(path: Path, overwrite: bool = True) -> Iterator[Path]:
+def replacing(path: Path, overwrite: bool = True, shared: bool = False) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` when the body ends well, and vanishes when it does not.
 
     Args:
         path: where the file goes; its folder must exist.
         overwrite: whether it may exist already.
+        shared: another process may be writing it too, as in a cache, and the last one wins. What a killed run leaves
+            of its temporary file then stays.
 
     Raises:
         OutputError: it exists and may not be replaced, or the system refuses to write.
     """
     check_writable(path, overwrite)
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp" if shared else f"{path.name}.tmp")
     try:
         temporary.unlink(missing_ok=True)  # of a killed run, or a link: what it points to is not ours to write
         yield temporary

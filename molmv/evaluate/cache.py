@@ -88,7 +88,7 @@ class EmbeddingCache:
         clean = np.where(valid[:, None], X, 0)
         small = clean.astype(np.uint8, casting="unsafe") if clean.min() >= 0 and clean.max() <= 255 else None
         path = self.folder / f"{int(keys[0]):016x}-{len(keys)}.npz"
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with replacing(path, shared=True) as temporary, temporary.open("wb") as file:
             if small is not None and (small == clean).all():
                 np.savez_compressed(file, keys=keys, valid=valid, X=small)
             else:
