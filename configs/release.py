@@ -176,7 +176,9 @@ def release(folder: Path, probe: Path, cost: str) -> None:
     (target / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
     parameters = sum(p.numel() for p in student.encoder.parameters())
     rows = probe_table(probe, checkpoint.name) if probe.exists() else ["Not measured yet."]
-    (target / "README.md").write_text(card(checkpoint, parameters, rows, protocol_table(probe.parent, checkpoint.name), cost), encoding="utf-8")
+    (target / "README.md").write_text(
+        card(checkpoint, parameters, rows, protocol_table(probe.parent, checkpoint.name), cost), encoding="utf-8"
+    )
     print(f"{target}: {parameters:,} parameters")
 
 
