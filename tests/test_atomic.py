@@ -34,16 +34,19 @@ def test_two_processes_write_one_file_of_a_cache(tmp_path: Path):
 def test_a_failed_body_leaves_what_was_there(tmp_path: Path):
     path = tmp_path / "file"
     path.write_text("before")
-    with pytest.raises(ZeroDivisionError), replacing(path, shared=True) as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
+
+    def write_half():
+        with replacing(path, shared=True) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert path.read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_missing_folder_is_named(tmp_path: Path):
-    with (
-        pytest.raises(OutputError, match=r"The folder .*none of file does not exist"),
-        replacing(tmp_path / "none" / "file"),
-    ):
-        pass
+    missing = replacing(tmp_path / "none" / "file")
+    with pytest.raises(OutputError, match=r"The folder .*none of file does not exist"):
+        missing.__enter__()
