@@ -1,4 +1,4 @@
-"""The nearest neighbours of molecules in a library, by their embeddings."""
+"""The nearest neighbours of molecules, texts or images in a library, by their embeddings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from molmv import formats
 from molmv.embedder import Embedder
 from molmv.errors import InputError
 from molmv.featurizing import DEFAULT_MODEL, featurize
+from molmv.modality import read_by
 from molmv.models import load_embedder
 from molmv.results import EmbeddingResult, load_embeddings
 from molmv.rows import VALID
@@ -33,6 +34,7 @@ def index_library(
     model: str = DEFAULT_MODEL,
     *,
     metric: str = "cosine",
+    column: str | None = None,
     smiles_column: str | None = None,
     id_column: str | None = None,
     device: str = "auto",
@@ -43,22 +45,24 @@ def index_library(
     """Build an index of a library. Rows that cannot be embedded are left out; the others keep their row numbers.
 
     Args:
-        library: a parquet that ``molmv featurize`` wrote, or a file of SMILES.
+        library: a parquet that ``molmv featurize`` wrote, or what the model reads: a file of SMILES, texts, …, a folder
+            of images.
         folder: of the index.
-        model: embeds a file of SMILES.
+        model: embeds what is not embedded yet.
         metric: ``cosine`` or ``euclidean``.
-        smiles_column: of a file of SMILES; found by its name if not given.
-        id_column: of a file of SMILES, carried along; that of a file of embeddings always is.
+        column: of a file that is not embedded yet; found by its name if not given.
+        smiles_column: the same, for molecules.
+        id_column: of a file that is not embedded yet, carried along; that of a file of embeddings always is.
         device: ``auto``, ``cpu``, ``cuda``, ….
         overwrite: replace an index that is there.
         threads: that build the index; 0 = all cores.
         progress: called with the rows done and the fraction of them.
 
     Returns:
-        How many molecules are in the index, and how many rows were left out.
+        How many rows are in the index, and how many were left out.
 
     Raises:
-        InputError: a file that cannot be read, or no molecule in it.
+        InputError: a file that cannot be read, or no row of it can be embedded.
         OutputError: an index is there already.
         MissingExtraError: usearch is not installed.
     """
@@ -66,11 +70,13 @@ def index_library(
     if _holds_embeddings(library):
         made = formats.read_metadata(library)
         about = {name: made.get(name) for name in ("model", "digest", "dim")}
+        about["input_column"] = _input_column(library)
         pieces = _embedded(library)
     else:
         embedder = load_embedder(model, device)
         about = {"model": model, "digest": embedder.digest, "dim": embedder.dim}
-        pieces = _embedding(library, embedder, smiles_column, id_column)
+        about["input_column"] = read_by(embedder).columns[0]
+        pieces = _embedding(library, embedder, column if column is not None else smiles_column, id_column)
 
     def counted() -> Iterator[tuple[np.ndarray, pa.Table]]:
         for rows, fraction, X, table in pieces:
@@ -84,7 +90,7 @@ def index_library(
 
 
 class Neighbours:
-    """A library that can be asked for its nearest molecules.
+    """A library that can be asked for what is nearest in it.
 
     Args:
         folder: of an index that :func:`index_library` built.
@@ -103,17 +109,19 @@ class Neighbours:
     def search(
         self, queries: Sequence[Any] | EmbeddingResult | str | Path, k: int = 10, exact: bool = False
     ) -> pd.DataFrame:
-        """The nearest molecules of each query, nearest first.
+        """What is nearest to each query, nearest first.
 
         Args:
-            queries: SMILES, a file of SMILES, or embeddings (a result, or a parquet that ``molmv featurize`` wrote).
+            queries: what the model reads (SMILES, texts, …), a file of it, or embeddings (a result, or a parquet that
+                ``molmv featurize`` wrote).
             k: neighbours of each.
-            exact: look at every molecule of the library; slower, and complete.
+            exact: look at the whole library; slower, and complete.
 
         Returns:
             One row a neighbour: ``query`` (its row), ``query_smiles``, ``rank`` from 1, ``cosine`` (or
             ``distance``), ``row`` in the library, its id if there is one, ``smiles``. A query that cannot be
-            embedded has one row, with ``reason`` filled and no neighbour.
+            embedded has one row, with ``reason`` filled and no neighbour. Of texts the columns are ``query_text`` and
+            ``text``, of images ``query_image`` and ``image``, empty where the image is no file.
 
         Raises:
             InputError: embeddings of another model, or a file that cannot be read.
@@ -125,15 +133,16 @@ class Neighbours:
         keys, near = self.index.search(result.X[good], k, exact)
         found = self.index.rows.take(keys.reshape(-1)).to_pandas()
         number = keys.shape[1]
+        asked = f"query_{self.index.spec.get('input_column', formats.INPUT)}"
         columns: dict[str, Any] = {
             "query": np.repeat(good, number),
-            "query_smiles": [result.smiles[i] for i in good for _ in range(number)],
+            asked: [result.inputs[i] for i in good for _ in range(number)],
             "rank": np.tile(np.arange(1, number + 1), len(good)),
             "cosine" if self.index.spec["metric"] == "cosine" else "distance": near.reshape(-1),
         }
         frame = pd.concat([pd.DataFrame(columns), found], axis=1)
         bad = np.flatnonzero(~result.valid)
-        refused = {"query": bad, "query_smiles": [result.smiles[i] for i in bad]}
+        refused = {"query": bad, asked: [result.inputs[i] for i in bad]}
         reasons = pd.DataFrame({**refused, "reason": [result.reason[i] for i in bad]})
         frame = pd.concat([frame.assign(reason=""), reasons]) if len(bad) else frame.assign(reason="")
         whole = dict.fromkeys(("rank", "row"), "Int64")
@@ -163,25 +172,32 @@ def _holds_embeddings(path: Path) -> bool:
     return path.suffix == ".parquet" and path.is_file() and bool(formats.read_metadata(path))
 
 
-def _table(rows: np.ndarray, smiles: Sequence[Any], ids: Sequence[Any] | None, id_column: str | None) -> pa.Table:
+def _input_column(embeddings: Path) -> str:
+    """What a file of embeddings calls what was embedded: its column before the status."""
+    import pyarrow.parquet as pq
+
+    names = pq.read_schema(embeddings).names
+    if not {"row", "status", "embedding"} <= set(names):
+        raise InputError(f"{embeddings} is not a file of embeddings.", "Write it with molmv featurize.")
+    return str(names[names.index("status") - 1])
+
+
+def _embedding(library: Path, embedder: Embedder, column: str | None, id_column: str | None) -> Iterator[_Piece]:
+    """What the embedder reads, embedded piece by piece."""
     import pyarrow as pa
 
-    columns: dict[str, Any] = {"row": pa.array(rows, pa.int64())}
-    if ids is not None:
-        columns[id_column or "id"] = pa.array(ids, pa.string())
-    return pa.table({**columns, "smiles": pa.array(smiles, pa.string())})
-
-
-def _embedding(library: Path, embedder: Embedder, smiles_column: str | None, id_column: str | None) -> Iterator[_Piece]:
-    """A file of SMILES, embedded piece by piece."""
-    table = open_table(library, smiles_column, id_column)
-    formats.check_id_column(table.id_column)
-    for chunk in table.chunks(formats.CHUNK_ROWS):
+    reads = read_by(embedder)
+    table = open_table(library, column, id_column, reads)
+    formats.check_id_column(table.id_column, reads.columns[0])
+    for chunk in table.chunks(min(formats.CHUNK_ROWS, reads.rows)):
         values = [None if i in chunk.problems else value for i, value in enumerate(chunk.values)]
         X, good = featurize(values, embedder).dropna()
-        ids = None if chunk.ids is None else [chunk.ids[i] for i in good]
-        piece = _table(chunk.start + good, [values[i] for i in good], ids, table.id_column)
-        yield len(chunk), table.fraction, X, piece
+        columns: dict[str, Any] = {"row": pa.array(chunk.start + good, pa.int64())}
+        if chunk.ids is not None:
+            columns[table.id_column or "id"] = pa.array([chunk.ids[i] for i in good], pa.string())
+        shown = [str(values[i]) if isinstance(values[i], str) else None for i in good]
+        columns[reads.columns[0]] = pa.array(shown, pa.string())
+        yield len(chunk), table.fraction, X, pa.table(columns)
 
 
 def _embedded(library: Path) -> Iterator[_Piece]:
@@ -193,8 +209,6 @@ def _embedded(library: Path) -> Iterator[_Piece]:
     with pq.ParquetFile(library) as file:
         total = max(file.metadata.num_rows, 1)
         names = file.schema_arrow.names
-        if not {"row", "smiles", "status", "embedding"} <= set(names):
-            raise InputError(f"{library} is not a file of embeddings.", "Write it with molmv featurize.")
         kept = [n for n in names if n not in ("status", "reason", "embedding", formats.UNCERTAINTY)]
         done = 0
         for batch in file.iter_batches(formats.CHUNK_ROWS):

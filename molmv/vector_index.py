@@ -148,7 +148,7 @@ def write_index(
             index.add(np.arange(len(index), len(index) + len(X)), _lowered(X), threads=threads)
             tables.append(table)
     if not tables:
-        raise InputError("There is no molecule to index: every row was refused.", "Look at the column reason.")
+        raise InputError("There is nothing to index: every row was refused.", "Look at the column reason.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SPEC).unlink(missing_ok=True)

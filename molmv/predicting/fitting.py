@@ -13,7 +13,7 @@ import molmv
 from molmv.embedder import Embedder
 from molmv.errors import InputError, MissingExtraError, OutputError
 from molmv.evaluate.splits import KINDS, scaffold_groups
-from molmv.featurizing import DEFAULT_MODEL
+from molmv.featurizing import DEFAULT_MODEL, reads_of
 from molmv.predicting import report, tested
 from molmv.predicting.assay import CLASSIFICATION, read_assay
 from molmv.predicting.domain import Domain
@@ -101,12 +101,18 @@ def fit(
         progress: called with the rows fitted so far, again for each try, and the fraction of the tries.
 
     Raises:
-        InputError: see :func:`molmv.predicting.assay.read_assay`; too few molecules; an unknown split or head.
+        InputError: see :func:`molmv.predicting.assay.read_assay`; too few molecules; an unknown split or head; a model
+            that reads no molecules.
         OutputError: the folder holds something already, or cannot be written.
         MissingExtraError: scikit-learn is not installed.
     """
     folder = Path(out or f"{Path(path).name.partition('.')[0]}_{target}".replace("/", "-"))
     _check(split, head, level, folds, folder, overwrite)
+    if (reads := reads_of(model).name) != "molecule":
+        raise InputError(
+            f"molmv fit is for molecules (scaffolds, fingerprints beside), this model reads modality {reads}.",
+            f"Use molmv evaluate -p {reads} -t FILE:LABEL, or fit a head of yours to molmv.featurize(FILE, MODEL).X.",
+        )
     columns: dict[str, Any] = {"smiles_column": smiles_column, "id_column": id_column}
     assays = [read_assay(path, target, task=task, censored=censored, **columns)]
     task, classes = assays[0].task, assays[0].classes

@@ -131,3 +131,11 @@ def test_a_folder_that_holds_something(assay_file: Write, tmp_path: Path):
 def test_unknown_options(assay_file: Write, tmp_path: Path, option: str, value: object):
     with pytest.raises(InputError, match=r"time|mlp|[Ll]evel"):
         molmv.fit(assay_file([]), "pIC50", FakeEmbedder(), out=tmp_path / "model", **{**OPTIONS, option: value})
+
+
+@pytest.mark.parametrize(("model", "reads"), [("hashed-ngrams", "text"), ("hog", "image")])
+def test_a_model_that_reads_no_molecules(assay_file: Write, tmp_path: Path, model: str, reads: str):
+    with pytest.raises(InputError, match=f"for molecules .* reads modality {reads}") as caught:
+        molmv.fit(assay_file([]), "pIC50", model, out=tmp_path / "model", **OPTIONS)
+    assert f"molmv evaluate -p {reads}" in caught.value.hint
+    assert not (tmp_path / "model").exists()
