@@ -1,4 +1,4 @@
-"""Does a teacher still say what it said? Loads it, embeds the reference molecules, compares; a process for each."""
+"""Does a teacher still say what it said? Loads it, embeds the reference inputs, compares; a process for each."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from molmv import reference
+from molmv import modality, reference
 from molmv.availability import availability, packages
-from molmv.cards import load_card
+from molmv.cards import TeacherCard, load_card
 from molmv.errors import MissingExtraError, MolmvError, WeightsError
 from molmv.models import load_teacher
 from molmv.reference import TOLERANCE, Digest, Reference
+from molmv.reference_inputs import reference_inputs
 from molmv.teacher import Teacher
 
 OK, DIFFERS, FAILED, ABSENT, NO_REFERENCE = "ok", "differs", "fails", "not here", "no reference"
@@ -36,10 +38,10 @@ class Check:
         name: of the teacher.
         status: :data:`OK`; :data:`DIFFERS` from its reference; :data:`FAILED` to load or to embed; :data:`ABSENT`, if
             its packages or weights are not here; :data:`NO_REFERENCE`, if it works but there is nothing to compare.
-        detail: the molecules that differ and by how much, or the reason of a failure.
+        detail: the inputs that differ and by how much, or the reason of a failure.
         fix: what to do about it; may be empty.
         largest: largest difference from the reference as a share of a vector's length; None without.
-        per_second: reference molecules a second of processor time, from SMILES to vectors.
+        per_second: reference inputs a second of processor time, from SMILES, texts or pixels to vectors.
         peak_mib: largest resident memory of the process, Python and libraries included; None where unknown.
     """
 
@@ -60,15 +62,16 @@ def check(name: str, update: bool = False) -> Check:
         update: store what it says as its reference instead of comparing.
     """
     card = load_card(name)
-    if card.modality != "molecule":
-        return Check(card.name, NO_REFERENCE, f"a teacher of modality {card.modality}; the references are molecules")
+    inputs = reference_inputs(card.modality)
+    if not inputs:
+        return Check(card.name, NO_REFERENCE, f"molmv has no reference inputs of modality {card.modality}")
     try:
         teacher = load_teacher(name, device="cpu")
         expected = reference.read_reference(card)
-        found, per_second = _embed(teacher)
+        found, per_second = _embed(teacher, inputs)
         if update:
             tolerance = expected.tolerance if expected else TOLERANCE
-            path = reference.write_reference(card, Reference(teacher.dim, _versions(card.extra), found, tolerance))
+            path = reference.write_reference(card, Reference(teacher.dim, _versions(card), found, tolerance))
             return Check(card.name, OK, f"reference written to {path}", "", None, per_second, peak_memory())
     except (MissingExtraError, WeightsError) as error:
         # A file that is there but wrong is a failure; one that is nowhere is not.
@@ -81,7 +84,7 @@ def check(name: str, update: bool = False) -> Check:
     if expected.dim != teacher.dim:
         return Check(card.name, DIFFERS, f"{teacher.dim} dimensions now, {expected.dim} in the reference")
     largest, detail = compare(found, expected)
-    fix = _other_versions(expected.versions, _versions(card.extra)) if detail else ""
+    fix = _other_versions(expected.versions, _versions(card)) if detail else ""
     return Check(card.name, DIFFERS if detail else OK, detail, fix, largest, per_second, peak_memory())
 
 
@@ -95,21 +98,21 @@ def check_apart(name: str, update: bool = False) -> Check:
 
 
 def compare(found: Mapping[str, Digest | None], expected: Reference) -> tuple[float, str]:
-    """Largest difference, and the molecules beyond the tolerance, each with its own."""
+    """Largest difference, and the inputs beyond the tolerance, each with its own."""
     largest, said = 0.0, []
-    for molecule, now in found.items():
-        if molecule not in expected.molecules:
-            said.append(f"{molecule}: not in the reference")
+    for name, now in found.items():
+        if name not in expected.inputs:
+            said.append(f"{name}: not in the reference")
             continue
-        then = expected.molecules[molecule]
+        then = expected.inputs[name]
         if now is None or then is None:
             if now is not then:
-                said.append(f"{molecule}: {'refused' if now is None else 'embedded'} now, not before")
+                said.append(f"{name}: {'refused' if now is None else 'embedded'} now, not before")
             continue
         difference = now.difference(then)
         largest = max(largest, difference)
         if difference > expected.tolerance:
-            said.append(f"{molecule} by {difference:.1e}")
+            said.append(f"{name} by {difference:.1e}")
     return largest, ", ".join(said)
 
 
@@ -125,28 +128,29 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
-def _embed(teacher: Teacher) -> tuple[dict[str, Digest | None], float]:
-    """Digests of the reference molecules, and how many were embedded a second."""
-    smiles = reference.molecules()
-    vectors = teacher.embed(teacher.screen(list(smiles.values())))
+def _embed(teacher: Teacher, inputs: Mapping[str, Any]) -> tuple[dict[str, Digest | None], float]:
+    """Digests of the reference inputs, and how many were embedded a second."""
+    values = list(inputs.values())
+    vectors = teacher.embed(teacher.screen(values))
     found = {
         name: Digest.of(vector) if np.isfinite(vector).all() else None
-        for name, vector in zip(smiles, vectors, strict=True)
+        for name, vector in zip(inputs, vectors, strict=True)
     }
     start, rounds, seconds = time.process_time(), 0, 0.0
     while seconds < SECONDS:
-        teacher.embed(teacher.screen(list(smiles.values())))
+        teacher.embed(teacher.screen(values))
         rounds, seconds = rounds + 1, time.process_time() - start
-    return found, len(smiles) * rounds / seconds
+    return found, len(values) * rounds / seconds
 
 
 def _one_thread() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # torch is imported later
 
 
-def _versions(extra: str) -> dict[str, str]:
-    wanted = [package.name for package in packages(extra) if package.found] if extra else []
-    return {name: metadata.version(name) for name in ("rdkit", "numpy", "torch", *wanted)}
+def _versions(card: TeacherCard) -> dict[str, str]:
+    wanted = [package.name for package in packages(card.extra) if package.found] if card.extra else []
+    read_with = modality.of(card.modality).packages
+    return {name: metadata.version(name) for name in (*read_with, "numpy", "torch", *wanted)}
 
 
 def _other_versions(then: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -1,9 +1,9 @@
-"""What a teacher said of 16 molecules on the day its card was made: a digest of each vector, small and readable.
+"""What a teacher said of some inputs on the day its card was made: a digest of each vector, small and readable.
 
-``teachers/reference/molecules.smi`` holds the molecules, ``teachers/reference/<teacher>.json`` one line for each of
-them: the length of its vector x after y = asinh(x), the first values of x, and eight dot products of y with fixed
-cosines. asinh leaves small numbers as they are and takes large ones by their logarithm, so that one column of 1e20 does
-not hide the others. A change of x by a share e of its length moves the dot products by about e of that length.
+:mod:`molmv.reference_inputs` has the inputs, ``teachers/reference/<teacher>.json`` one line for each of them: the
+length of its vector x after y = asinh(x), the first values of x, and eight dot products of y with fixed cosines.
+asinh leaves small numbers as they are and takes large ones by their logarithm, so that one column of 1e20 does not
+hide the others. A change of x by a share e of its length moves the dot products by about e of that length.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ class Reference:
     Attributes:
         dim: width of its vectors.
         versions: of the packages that computed them.
-        molecules: name of a molecule -> its digest, or None if the teacher refused it.
+        inputs: name of an input -> its digest, or None if the teacher refused it.
         tolerance: largest :meth:`Digest.difference` that another machine may make. Where a teacher needs more than
             the default it is written into the file by hand, and stays when that is updated.
     """
 
     dim: int
     versions: Mapping[str, str]
-    molecules: Mapping[str, Digest | None]
+    inputs: Mapping[str, Digest | None]
     tolerance: float = TOLERANCE
 
 
@@ -79,12 +79,6 @@ def directions(dim: int) -> Float[np.ndarray, "8 dim"]:
     """Fixed directions, about orthogonal and of length 1, the same everywhere: cosines with unrelated steps."""
     steps = np.sqrt([2, 3, 5, 7, 11, 13, 17, 19])[:PROJECTIONS, None]
     return np.cos(steps * (1 + np.arange(dim)) * np.pi) * np.sqrt(2 / dim)
-
-
-def molecules() -> dict[str, str]:
-    """Name -> SMILES of the reference molecules."""
-    lines = (card_folder() / "reference" / "molecules.smi").read_text(encoding="utf-8").splitlines()
-    return {name: smiles for smiles, name in map(str.split, lines)}
 
 
 def reference_path(card: TeacherCard) -> Path:
@@ -104,7 +98,7 @@ def read_reference(card: TeacherCard) -> Reference | None:
         return None
     try:
         table = read_json(path)
-        found = {name: None if row is None else _digest(row) for name, row in table["molecules"].items()}
+        found = {name: None if row is None else _digest(row) for name, row in table["inputs"].items()}
         return Reference(table["dim"], table["versions"], found, table["tolerance"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -113,12 +107,12 @@ def read_reference(card: TeacherCard) -> Reference | None:
 
 
 def write_reference(card: TeacherCard, reference: Reference) -> Path:
-    """Store the reference of a teacher, one line a molecule; returns where."""
+    """Store the reference of a teacher, one line an input; returns where."""
     path = reference_path(card)
     path.parent.mkdir(exist_ok=True)
-    rows = [f"  {json.dumps(name)}: {json.dumps(d and asdict(d))}" for name, d in reference.molecules.items()]
+    rows = [f"  {json.dumps(name)}: {json.dumps(d and asdict(d))}" for name, d in reference.inputs.items()]
     head = [f"{json.dumps(key)}: {json.dumps(getattr(reference, key))}" for key in ("dim", "tolerance", "versions")]
-    text = "{\n " + ",\n ".join([*head, '"molecules": {']) + "\n" + ",\n".join(rows) + "\n }\n}\n"
+    text = "{\n " + ",\n ".join([*head, '"inputs": {']) + "\n" + ",\n".join(rows) + "\n }\n}\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

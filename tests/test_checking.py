@@ -15,7 +15,8 @@ from molmv.adapters import FAMILIES
 from molmv.availability import Availability
 from molmv.cards import TeacherCard, card_folder, load_card
 from molmv.checking import ABSENT, DIFFERS, FAILED, NO_REFERENCE, OK, check, check_apart, compare
-from molmv.reference import Digest, molecules, read_reference
+from molmv.reference import Digest, read_reference
+from molmv.reference_inputs import molecules
 
 CARD = """
 name = "toy"
@@ -82,6 +83,21 @@ def test_weights_and_options_are_those_of_the_reference(name: str, package: str,
     assert check(name).status == OK
 
 
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("hashed-ngrams", "sklearn"), ("hog", "PIL"), ("colour-statistics", "PIL"), ("random-convolutions", "PIL")],
+)
+def test_computed_teachers_of_texts_and_images_say_what_they_said(name: str, package: str):
+    pytest.importorskip(package)
+    found = check(name)
+    assert (found.status, found.detail) == (OK, "")
+
+
+def test_a_modality_without_reference_inputs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checking, "reference_inputs", lambda modality: {})
+    assert check("ecfp").detail == "molmv has no reference inputs of modality molecule"
+
+
 def test_another_option_differs(tmp_path: Path):
     pytest.importorskip("skfp")
     text = (card_folder() / "ecfp.toml").read_text().replace("radius = 2", "radius = 3")
@@ -141,7 +157,7 @@ def test_compare_uses_the_tolerance():
     stored = read_reference(load_card("rdkit-descriptors"))
     changed = {
         name: replace(digest, norm=digest.norm * 1.01) if isinstance(digest, Digest) else None
-        for name, digest in stored.molecules.items()
+        for name, digest in stored.inputs.items()
     }
     assert compare(changed, stored)[1].count(" by ") == 16
     assert compare(changed, replace(stored, tolerance=0.02))[1] == ""

@@ -17,11 +17,11 @@ from molmv.reference import (
     Digest,
     Reference,
     directions,
-    molecules,
     read_reference,
     reference_path,
     write_reference,
 )
+from molmv.reference_inputs import images, molecules, reference_inputs, texts
 
 REFERENCES = sorted((card_folder() / "reference").glob("*.json"))
 
@@ -40,6 +40,23 @@ def test_the_molecules_are_diverse():
     sizes = [mol.GetNumAtoms() for mol in mols.values()]
     assert min(sizes) == 1
     assert max(sizes) > 80
+
+
+def test_the_texts_are_diverse():
+    found = texts()
+    assert len(set(found.values())) == 16
+    lengths = sorted(len(text.split()) for text in found.values())
+    assert (lengths[0], lengths[-1] > 256) == (1, True)
+    assert not "".join(found.values()).isascii()
+
+
+def test_the_images_are_the_same_everywhere():
+    found = images()
+    assert len({image.tobytes() for image in found.values()}) == len(found) == 12
+    assert {image.shape for image in found.values()} == {(96, 96, 3), (300, 400, 3), (96, 7, 3), (1, 1, 3)}
+    assert {image.dtype for image in found.values()} == {np.dtype(np.uint8)}
+    assert found["gradient"][3, 5].tolist() == [10, 6, 245]
+    assert found["noise"][50, 70].tolist() == [60, 28, 220]
 
 
 def test_directions_are_nearly_orthonormal():
@@ -84,7 +101,7 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path):
     path = write_reference(card, written)
     assert path == tmp_path / "reference" / "ecfp.json"
     assert read_reference(card) == written
-    assert json.loads(path.read_text())["molecules"]["odd"] is None
+    assert json.loads(path.read_text())["inputs"]["odd"] is None
     path.write_text("{}")
     with pytest.raises(InputError, match=r"ecfp\.json is not a reference"):
         read_reference(card)
@@ -100,7 +117,7 @@ def test_every_stored_reference_is_whole(path: Path):
     card = load_card(path.stem)
     reference = read_reference(card)
     assert reference.dim == card.dim or not card.dim
-    assert list(reference.molecules) == list(molecules())
+    assert list(reference.inputs) == list(reference_inputs(card.modality))
     assert TOLERANCE <= reference.tolerance < 0.1
-    assert sum(digest is None for digest in reference.molecules.values()) < 8
+    assert sum(digest is None for digest in reference.inputs.values()) < 8
     assert path.stat().st_size < 8_000

@@ -17,10 +17,11 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Store what they say now as their references.")] = False,
 ) -> None:
-    """Embed 16 reference molecules with each teacher and compare with what it said when its card was made.
+    """Embed reference inputs with each teacher and compare with what it said when its card was made.
 
-    Each runs in a process of its own, on one thread; one that fails does not stop the others. Shown are the reference
-    molecules a second of processor time, and the peak memory of the process, libraries included.
+    The inputs are 16 molecules, 16 texts or 12 images. Each teacher runs in a process of its own, on one thread; one
+    that fails does not stop the others. Shown are the inputs a second of processor time, and the peak memory of the
+    process, libraries included.
 
     Exit code 1 if a teacher differs or fails. One whose packages or weights are not here counts only if it was named:
     then its weights are downloaded, and otherwise not.
