@@ -75,7 +75,7 @@ def test_what_is_not_built(tmp_path):
     X = cloud(4)
     with pytest.raises(InputError, match="metric"):
         built(tmp_path / "other", X, "manhattan")
-    with pytest.raises(InputError, match="no molecule"):
+    with pytest.raises(InputError, match="nothing"):
         write_index(tmp_path / "empty", [], {"dim": 3})
     built(tmp_path / "index", X)
     with pytest.raises(OutputError, match="holds an index"):
