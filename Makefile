@@ -61,7 +61,6 @@ install-check: $(VENV)/.molmv-dev
 CORPUS   ?= ../shared/data/corpus/permissive.smi.gz
 TEACHERS := minimol pretrain-gnn-gcn-contextpred pretrain-gnn-graphsage-contextpred pretrain-gnn-gat-contextpred \
             rxnfp-bert-pretrained rdkit-descriptors ecfp ecfp-count atom-pair-count topological-torsion-count maccs
-PROBED   := ecfp ecfp-count rdkit-descriptors minimol
 
 # 551,312 molecules of the wide corpus and 48,688 made from it: corpora/README.md.
 build/corpus.smi: | $(VENV)/.molmv-dev
@@ -76,9 +75,10 @@ students: $(VENV)/.molmv-dev build/corpus.smi
 	$(BIN)/molmv teachers embed $(TEACHERS) build/corpus.smi -o build/store --workers 2
 	$(BIN)/molmv distill configs/molmv-base.toml --resume
 	$(BIN)/molmv distill configs/molmv-small.toml --resume
-	$(BIN)/python configs/release.py build/molmv-base/student build/molmv-small/student
-	$(BIN)/python benchmarks/probe.py $(PROBED) molmv-base molmv-small
-	$(BIN)/python configs/release.py build/molmv-base/student build/molmv-small/student
+	$(BIN)/python configs/turn.py build/molmv-base/student build/corpus.smi --width 512 -o build/molmv-base-512
+	$(BIN)/python configs/release.py build/molmv-base-512 build/molmv-small/student
+	$(BIN)/python benchmarks/tables.py molmv-base molmv-small --corpus build/corpus.smi
+	$(BIN)/python configs/release.py build/molmv-base-512 build/molmv-small/student
 
 # CORPORA=FILE…: what the released students were distilled on, to count test molecules in it.
 tables: $(VENV)/.molmv-dev

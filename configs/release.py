@@ -2,13 +2,12 @@
 
     python configs/release.py build/molmv-base/student build/molmv-small/student --cost "57 minutes, one thread each"
 
-Every number on the card is read from the checkpoint or from the probe's table; none is typed in.
+Every number on the card is read from the checkpoint or from the tables of the protocols; none is typed in.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 from collections.abc import Mapping
@@ -28,22 +27,6 @@ PROTOCOLS = {
     "strict": {"mean": "score"},
 }
 REFERENCE = ["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)[O-].[Na+]"]
-
-
-def probe_table(path: Path, name: str) -> list[str]:
-    """Markdown rows of the probe's table, and the mean of each model."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    sets = list(dict.fromkeys((row["dataset"], row["metric"]) for row in rows))
-    cell = {(row["model"], row["dataset"]): row for row in rows}
-    lines = ["| | " + " | ".join(f"{d} ({m.upper()})" for d, m in sets) + " | mean |", "|---" * (len(sets) + 2) + "|"]
-    for model in sorted(models, key=lambda m: m != name):
-        scores = [cell[model, d] for d, _ in sets]
-        mean = sum(float(s["mean"]) for s in scores) / len(scores)
-        shown = " | ".join(f"{float(s['mean']):.3f} ± {float(s['sd']):.3f}" for s in scores)
-        lines.append(f"| {f'**{model}**' if model == name else model} | {shown} | {mean:.3f} |")
-    return lines
 
 
 def protocol_table(results: Path, name: str) -> list[str]:
@@ -77,7 +60,7 @@ def teacher_table(teachers: Mapping[str, Mapping[str, Any]], held_out: Mapping[s
     return lines
 
 
-def card(checkpoint: Any, parameters: int, probe: list[str], protocols: list[str], cost: str) -> str:
+def card(checkpoint: Any, parameters: int, protocols: list[str], cost: str) -> str:
     """The model card in Markdown, with the front matter of a Hugging Face repository."""
     about = checkpoint.provenance
     seen = sorted({label for t in about["teachers"].values() for label in t.get("labels_seen", ())})
@@ -89,8 +72,8 @@ tags: [chemistry, molecules, embeddings, distillation]
 ---
 # {checkpoint.name}
 
-A graph network ({parameters / 1e6:.1f} M parameters, {about["config"]["student"]["embedding"]} dimensions)
-distilled from {len(about["teachers"])} teachers as `configs/{checkpoint.name}.toml` says{steps(about)}.
+A graph network ({parameters / 1e6:.1f} M parameters, {checkpoint.config["embedding"]} dimensions)
+{turned(about)}distilled from {len(about["teachers"])} teachers as `configs/{checkpoint.name}.toml` says{steps(about)}.
 Takes SMILES; needs no network, no conformer and no GPU.
 
 ```python
@@ -98,23 +81,16 @@ import molmv
 molmv.featurize(["CCO", "c1ccccc1O"], model="{checkpoint.name}").X
 ```
 
-## Linear probes
-
-Frozen embeddings, logistic regression or ridge, five random splits, mean ± sd; `python benchmarks/probe.py`,
-all rows in one run.
-
-{chr(10).join(probe)}
-
-These sets are not in the corpus (removed by canonical SMILES, connectivity of the largest fragment, and a charge- and
-tautomer-free hash); close analogues remain. The student has seen no label, but it inherits what its teachers learnt:
-MiniMol very probably saw the assays behind {", ".join(seen)}, which are therefore not in this table.
-
 ## Protocols
 
 Means over sets, all rows of a table in one run; `python benchmarks/tables.py`. Every set, intervals, tests and
 leaks are in `benchmarks/results/`, what was asked and not reached in `benchmarks/RESULTS.md`.
 
 {chr(10).join(protocols)}
+
+The evaluation sets are not in the corpus (removed by canonical SMILES, connectivity of the largest fragment, and a charge-
+and tautomer-free hash); close analogues remain. The student has seen no label, but it inherits what its teachers learnt:
+MiniMol very probably saw the assays behind {", ".join(seen)}. The tables give every mean without these sets too.
 
 ## Teachers
 
@@ -154,6 +130,14 @@ def steps(about: Mapping[str, Any]) -> str:
     return f", {about['steps']:,} steps on a GPU" if about["config"]["train"].get("minutes") else ""
 
 
+def turned(about: Mapping[str, Any]) -> str:
+    """What ``turn.py`` did, if it did."""
+    if "turned" not in about:
+        return ""
+    width, kept = about["turned"]["from"], about["turned"]["variance_kept"]
+    return f"(of {width:,}, turned onto the main ones by `configs/turn.py`; {kept:.1%} of the variance)\n"
+
+
 def started(about: Mapping[str, Any]) -> str:
     """A sentence on the student that this one went on from, if there was one."""
     if "started_from" not in about:
@@ -162,7 +146,7 @@ def started(about: Mapping[str, Any]) -> str:
     return f"Its weights started as those of `configs/{first}.toml` (digest `{about['started_from'][:12]}`), same corpus.\n\n"
 
 
-def release(folder: Path, probe: Path, cost: str) -> None:
+def release(folder: Path, results: Path, cost: str) -> None:
     """Copy one student and write its card."""
     checkpoint = load_checkpoint(folder)
     target = ROOT / "students" / checkpoint.name
@@ -175,21 +159,19 @@ def release(folder: Path, probe: Path, cost: str) -> None:
     reference = {"smiles": REFERENCE, "embedding_first8": [[round(float(v), 5) for v in row[:8]] for row in vectors]}
     (target / "reference.json").write_text(json.dumps(reference, indent=1) + "\n")
     parameters = sum(p.numel() for p in student.encoder.parameters())
-    rows = probe_table(probe, checkpoint.name) if probe.exists() else ["Not measured yet."]
-    (target / "README.md").write_text(
-        card(checkpoint, parameters, rows, protocol_table(probe.parent, checkpoint.name), cost), encoding="utf-8"
-    )
+    tables = protocol_table(results, checkpoint.name)
+    (target / "README.md").write_text(card(checkpoint, parameters, tables, cost), encoding="utf-8")
     print(f"{target}: {parameters:,} parameters")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("students", type=Path, nargs="+", help="folders that `molmv distill` wrote")
-    parser.add_argument("--probe", type=Path, default=ROOT / "benchmarks" / "results" / "probe.csv")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", help="tables.py's")
     parser.add_argument("--cost", default="Not recorded.")
     arguments = parser.parse_args()
     for student in arguments.students:
-        release(student, arguments.probe, arguments.cost)
+        release(student, arguments.results, arguments.cost)
 
 
 if __name__ == "__main__":
