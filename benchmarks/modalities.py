@@ -1,12 +1,12 @@
 """One study for texts and for images: the same student, heads, standardiser and steps; only the loss changes.
 
-    python benchmarks/modalities.py image train --jobs 2
-    python benchmarks/modalities.py image evaluate
-    python benchmarks/modalities.py image table
+    python benchmarks/modalities.py image all --jobs 2      # or one after the other: train, evaluate, table
+    python benchmarks/modalities.py image-800 all           # the same for twice as many steps
 
-Beside the three losses, each with three seeds: each teacher alone, and no distillation (the network as it starts, three
+Beside the losses, each with three seeds: each teacher alone, and no distillation (the network as it starts, three
 seeds). All are judged by the modality's protocol of `molmv evaluate`. Needs the corpus and the stores that the study
-names; docs/modalities.md says how to make them. Resumable: a student that is there is not trained again.
+names; docs/modalities.md says how to make them. The same command again goes on where it stopped: a student that is
+there is not trained again, a score that is kept is not computed again, and the table shows whatever there is so far.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import multiprocessing
 import os
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ LOSSES: dict[str, dict[str, Any]] = {
     "nll-paper": {"objective": "gaussian", "noise": 0.0},
     "mse": {"objective": "mse"},
     "cosine": {"objective": "cosine"},
+    # The likelihood of a direction; its targets are the teachers' raw vectors.
+    "directions": {"objective": "power_spherical", "scaling": "identity"},
 }
 
 
@@ -47,6 +49,7 @@ class Study:
         means: name -> (head, metric) whose mean over the tasks that have it is reported under it.
         paper: the paper's numbers, by loss, for the first of these.
         beside: further teachers that are evaluated, but not distilled.
+        protocol: of ``molmv evaluate``.
     """
 
     corpus: str
@@ -58,6 +61,7 @@ class Study:
     means: dict[str, tuple[str, str]]
     paper: dict[str, tuple[float, ...]]
     beside: tuple[str, ...] = ()
+    protocol: str = "image"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,23 +95,26 @@ STUDIES = {
         },
         paper={"nll-paper": (74.0, 46.7, 79.3), "mse": (72.9, 43.7, 78.9)},
         beside=("hashed-ngrams",),
+        protocol="text",
     ),
 }
+STUDIES["image-800"] = replace(STUDIES["image"], train={**STUDIES["image"].train, "steps": 800})
 
 
 def cells(study: Study) -> list[tuple[str, str, int]]:
     """(loss, teacher or ``all``, seed) of every student; what matters most comes first, in case time runs out."""
     losses = [(loss, "all", seed) for seed in SEEDS for loss in ("none", "nll", "mse", "cosine")]
-    return [*losses, *(("nll", name, 0) for name in study.names), *(("nll-paper", "all", seed) for seed in SEEDS)]
+    further = [(loss, "all", seed) for loss in ("directions", "nll-paper") for seed in SEEDS]
+    return [*losses, *(("nll", name, 0) for name in study.names), *further]
 
 
-def folder(modality: str, cell: tuple[str, str, int]) -> Path:
+def folder(name: str, cell: tuple[str, str, int]) -> Path:
     """Of one run."""
     loss, teacher, seed = cell
-    return ROOT / "build" / "modalities" / modality / f"{loss}-{teacher}-{seed}"
+    return ROOT / "build" / "modalities" / name / f"{loss}-{teacher}-{seed}"
 
 
-def train(cell: tuple[str, str, int], modality: str) -> None:
+def train(cell: tuple[str, str, int], name: str) -> None:
     """One student."""
     import lightning
     import torch
@@ -124,7 +131,7 @@ def train(cell: tuple[str, str, int], modality: str) -> None:
     from molmv.student import StudentKind
     from molmv.student.checkpoint import Checkpoint, save_checkpoint
 
-    study, place = STUDIES[modality], folder(modality, cell)
+    study, place = STUDIES[name], folder(name, cell)
     if (place / "student" / "config.json").exists():
         return
     torch.set_num_threads(1)
@@ -145,7 +152,7 @@ def train(cell: tuple[str, str, int], modality: str) -> None:
         teachers=study.names if teacher == "all" else (teacher,),
         data=DataConfig(str(ROOT / study.corpus), str(ROOT / study.stores), held_out=0.02),
         student=study.student,
-        loss=LossConfig(scaling="scale", **study.heads, **LOSSES[loss]),
+        loss=LossConfig(**{"scaling": "scale", **study.heads, **LOSSES[loss]}),
         train=TrainConfig(threads=1, validate_every=10**6, checkpoint_every=200, **study.train),
         information=InformationConfig(rows=0),
         tracking=TrackingConfig(mlflow=False),
@@ -155,28 +162,31 @@ def train(cell: tuple[str, str, int], modality: str) -> None:
     print(f"{place.name}: {time.process_time() - start:.0f} s of processor time", flush=True)
 
 
-def evaluate(modality: str) -> None:
-    """All students that there are, and the teachers, under the modality's protocol."""
+def evaluate(name: str, compute: bool = True) -> None:
+    """All students that there are, and the teachers, under the modality's protocol; or what is kept of them."""
     import molmv
     from molmv.models import load_teacher
 
-    study, place = STUDIES[modality], ROOT / "build" / "modalities" / modality
+    study, place = STUDIES[name], ROOT / "build" / "modalities" / name
     os.environ.setdefault("MOLMV_HOME", str(ROOT / "build" / "modalities" / "home"))
-    there = [folder(modality, cell) / "student" for cell in cells(study)]
-    students = [str(path) for path in there if (path / "config.json").exists()]
-    for card, name in zip(study.teachers, study.names, strict=True):
-        keep_store(load_teacher(card), ROOT / study.stores / name)
+    there = [folder(name, cell) / "student" for cell in cells(study)]
+    models = [*(str(path) for path in there if (path / "config.json").exists()), *study.teachers, *study.beside]
+    if compute:
+        for card, teacher in zip(study.teachers, study.names, strict=True):
+            keep_store(load_teacher(card), ROOT / study.stores / teacher)
     report = molmv.evaluate(
-        [*students, *study.teachers, *study.beside],
-        modality,
+        models if compute else (),
+        study.protocol,
         output=place / "evaluation",
+        beside=() if compute else models,
+        baselines=compute,
         concatenation=False,
         plots=False,
     )
     rows = sorted(
         (r.model, r.task, r.head, s.metric, s.seed, f"{s.value:.5f}") for r in report.results for s in r.scores
     )
-    with results(modality).open("w", newline="") as file:
+    with results(name).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("model", "task", "head", "metric", "seed", "value"), *rows])
 
@@ -195,24 +205,24 @@ def keep_store(teacher: Any, store: Path) -> None:
         cache.keep(found.keys[piece], found.take(piece).astype(np.float32))
 
 
-def results(modality: str) -> Path:
+def results(name: str) -> Path:
     """The table of all scores."""
-    return ROOT / "benchmarks" / "results" / f"modalities-{modality}.csv"
+    return ROOT / "benchmarks" / "results" / f"modalities-{name}.csv"
 
 
-def table(modality: str) -> None:
+def table(name: str) -> None:
     """Means over the tasks, in percent; of a loss mean ± sd over its seeds."""
-    study = STUDIES[modality]
+    study = STUDIES[name]
     scores: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with results(modality).open(newline="") as file:
+    with results(name).open(newline="") as file:
         for row in csv.DictReader(file):
             scores[row["model"], row["head"], row["metric"]][row["task"]].append(100 * float(row["value"]))
     judged = next(iter(study.means.values()))
     tasks = sorted({task for (_, *by), found in scores.items() if tuple(by) == judged for task in found})
     groups: dict[str, list[str]] = {}
     for model in sorted({model for model, _, _ in scores}):
-        name = model.rpartition("-")[0] if model.rpartition("-")[2].isdigit() and "-all-" in model else model
-        groups.setdefault(name.removesuffix("-all"), []).append(model)
+        group = model.rpartition("-")[0] if model.rpartition("-")[2].isdigit() and "-all-" in model else model
+        groups.setdefault(group.removesuffix("-all"), []).append(model)
     print(
         "| model | seeds | "
         + " | ".join(study.means)
@@ -237,18 +247,20 @@ def table(modality: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("modality", choices=sorted(STUDIES))
-    parser.add_argument("stage", choices=("train", "evaluate", "table"))
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("study", choices=sorted(STUDIES))
+    parser.add_argument("stage", choices=("all", "train", "evaluate", "table"))
+    parser.add_argument("--jobs", type=int, default=1, help="students trained at a time")
     parser.add_argument("--only", nargs="*", help="losses, instead of all")
     arguments = parser.parse_args()
-    if arguments.stage == "train":
-        chosen = [c for c in cells(STUDIES[arguments.modality]) if not arguments.only or c[0] in arguments.only]
+    name, stage = arguments.study, arguments.stage
+    if stage in ("all", "train"):
+        chosen = [c for c in cells(STUDIES[name]) if not arguments.only or c[0] in arguments.only]
         context = multiprocessing.get_context("spawn")
         with context.Pool(arguments.jobs) as pool:
-            pool.starmap(train, [(cell, arguments.modality) for cell in chosen], chunksize=1)
-    else:
-        {"evaluate": evaluate, "table": table}[arguments.stage](arguments.modality)
+            pool.starmap(train, [(cell, name) for cell in chosen], chunksize=1)
+    if stage != "train":
+        evaluate(name, compute=stage != "table")
+        table(name)
 
 
 if __name__ == "__main__":
