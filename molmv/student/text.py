@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from molmv.errors import ConfigError
 from molmv.student.sizes import read_sizes, whole_numbers
 from molmv.student.text_inputs import TextTensors
+
+# Texts of a batch that are padded together; they are sorted by length first, so that little is padding.
+GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -101,18 +104,31 @@ class TextEncoder(nn.Module):
     def forward(self, texts: TextTensors) -> Float[Tensor, "texts embedding"]:
         """Embeddings of all texts; of one without tokens whatever the bias of the readout says."""
         lengths = texts.offsets.diff()
+        order = lengths.argsort(stable=True)
+        ids = nn.functional.pad(texts.ids, (0, 1))  # the last one stands for every place behind a text's end
+        pooled = [self._pooled(ids, texts.offsets[rows], lengths[rows]) for rows in order.split(GROUP)]
+        return self.readout(torch.cat(pooled)[order.argsort()])
+
+    def _pooled(
+        self, ids: Int64[Tensor, " tokens"], starts: Int64[Tensor, " texts"], lengths: Int64[Tensor, " texts"]
+    ) -> Float[Tensor, "texts width"]:
+        """Mean of the tokens of texts of about one length, padded to the longest of them."""
         place = torch.arange(max(int(lengths.max()), 1), device=lengths.device)
         inside = place < lengths[:, None]
-        ids = texts.ids.new_zeros(inside.shape).masked_scatter(inside, texts.ids)
         seen = inside
         if self.training and self.config.dropout:
             seen = inside & (torch.rand(inside.shape, device=inside.device) >= self.config.dropout)
             seen = seen | (inside & ~seen.any(1, keepdim=True))  # never all of them
-        h = self.tokens(ids) + self.positions(place)
+        h = self.tokens(ids[torch.where(inside, starts[:, None] + place, -1)]) + self.positions(place)
         for layer in self.layers:
             h = layer(h, (seen | ~inside.any(1, keepdim=True))[:, None, None])
         weight = (seen / seen.sum(1, keepdim=True).clamp(min=1)).to(h)
-        return self.readout(torch.einsum("bth,bt->bh", self.norm(h), weight))
+        return torch.einsum("bth,bt->bh", self.norm(h), weight)
+
+    def turn(self, A: Float[Tensor, "embedding embedding"], a: Float[Tensor, " embedding"]) -> None:
+        """Make the embedding A z + a where it was z."""
+        self.readout.weight.copy_(A @ self.readout.weight)
+        self.readout.bias.copy_(A @ self.readout.bias + a)
 
 
 def make_encoder(sizes: Mapping[str, Any]) -> TextEncoder:

@@ -71,6 +71,18 @@ def test_at_work_as_in_training(kind: str, tmp_path: Path):
     assert modality_of(str(tmp_path)) == "text"
 
 
+@pytest.mark.parametrize("group", [1, 2, 64])
+def test_a_batch_of_all_lengths_is_as_each_text_alone(group: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("molmv.student.text.GROUP", group)
+    reader = WordReader(train_vocabulary(CORPUS, 200), 20)
+    network = StudentKind("text", SIZES["text"] | {"vocabulary": 200}).make().eval()
+    texts = [*CORPUS, "", CORPUS[0] * 3]
+    with torch.inference_mode():
+        together = network(text_tensors(reader(texts)[0]))
+        for text, found in zip(texts, together, strict=True):
+            np.testing.assert_allclose(found, network(text_tensors(reader([text])[0]))[0], atol=1e-5)
+
+
 def test_static_mean_by_hand(tmp_path: Path):
     student = load_student(checkpoint(tmp_path, "static_text", hidden=0), device="cpu")
     with torch.no_grad():
