@@ -163,6 +163,22 @@ class Heads:
             sds.append(unknown if variance is None else standardiser.inverse_sd(variance.sqrt()))
         return torch.cat(means), torch.cat(sds)
 
+    def linear(self, name: str) -> tuple[Float[Tensor, "dim embedding"], Float[Tensor, " dim"]]:
+        """M and b of a linear head that expects M z + b of its teacher, or that direction of a density of directions.
+
+        Raises:
+            UnknownNameError: no head of that name.
+            ConfigError: a head with hidden layers.
+        """
+        self.check_teacher(name)
+        head, inverse = self._heads[name], self._standardisers[name].inverse
+        if len(head.trunk.linears):
+            raise ConfigError(f"The head of {name!r} is not linear.", "Train the student with loss.depth = 0.")
+        with torch.inference_mode():
+            weight, bias = head.readout.weight[: head.dim], head.readout.bias[None, : head.dim]
+            b = inverse(bias)
+            return (inverse(weight.T + bias) - b).T.clone(), b[0].clone()
+
     def uncertainty(self, z: Float[Tensor, "n embedding"]) -> Float[Tensor, " n"]:
         r"""What share of the continuous teachers' variance the student expects not to know of each molecule, (n,).
 

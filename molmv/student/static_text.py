@@ -97,6 +97,16 @@ class StaticTextEncoder(nn.Module):
         mean = sums / total.clamp(min=1e-6)[:, None]
         return mean if self.after is None else mean + self.after(mean)
 
+    def turn(self, A: Float[Tensor, "embedding embedding"], a: Float[Tensor, " embedding"]) -> None:
+        """Make the embedding A z + a where it was z.
+
+        Raises:
+            ConfigError: a hidden layer behind the mean.
+        """
+        if self.after is not None:
+            raise ConfigError("student.hidden: a student with a hidden layer cannot be turned; train one with 0.")
+        self.vectors.weight.copy_(self.vectors.weight @ A.T + a)
+
 
 def make_encoder(sizes: Mapping[str, Any]) -> StaticTextEncoder:
     """A fresh encoder from plain sizes.
