@@ -55,7 +55,8 @@ def test_graph_search_finds_most_of_them(tmp_path):
 
 def test_every_vector_is_its_own_neighbour(tmp_path):
     X = cloud(200)
-    keys, cosine = built(tmp_path / "index", X).search(X, 1)
+    # Along the graph a vector may miss itself: which links it gets depends on the order of the threads.
+    keys, cosine = built(tmp_path / "index", X).search(X, 1, exact=True)
     assert keys[:, 0].tolist() == list(range(200))
     np.testing.assert_allclose(cosine, 1, atol=2e-3)
 
