@@ -109,11 +109,10 @@ def read_reference(card: TeacherCard) -> Reference | None:
 def write_reference(card: TeacherCard, reference: Reference) -> Path:
     """Store the reference of a teacher, one line an input; returns where."""
     path = reference_path(card)
-    path.parent.mkdir(exist_ok=True)
     rows = [f"  {json.dumps(name)}: {json.dumps(d and asdict(d))}" for name, d in reference.inputs.items()]
     head = [f"{json.dumps(key)}: {json.dumps(getattr(reference, key))}" for key in ("dim", "tolerance", "versions")]
     text = "{\n " + ",\n ".join([*head, '"inputs": {']) + "\n" + ",\n".join(rows) + "\n }\n}\n"
-    with replacing(path) as temporary:
+    with replacing(path, parents=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -14,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import molmv
+from molmv.atomic import REFUSALS
 from molmv.cli import terminal
 from molmv.errors import InputError, MolmvError, OutputError
 
@@ -39,9 +39,6 @@ _VERBS = {
 }
 
 
-_DISK = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS} if os.name == "posix" else {errno.ENOSPC}
-
-
 class _Root(TyperGroup):
     """Turns every error that molmv raises on purpose into one line and its exit code."""
 
@@ -52,10 +49,10 @@ class _Root(TyperGroup):
             terminal.error(problem)
             raise typer.Exit(problem.exit_code) from problem
         except OSError as problem:
-            if problem.errno not in _DISK:
+            if problem.errno not in REFUSALS:
                 raise
-            what = problem.filename or "a file"
-            terminal.error(OutputError(f"Cannot write {what}: {problem.strerror}.", "Check the disk and its rights."))
+            what = f"{problem.filename or 'A file'}: {problem.strerror}."
+            terminal.error(OutputError(what, "Check the disk and its rights."))
             raise typer.Exit(OutputError.exit_code) from problem
         except UnicodeEncodeError as problem:  # a name of bytes that are no text, or a locale that has no such letter
             what = ascii(problem.object[problem.start : problem.end])

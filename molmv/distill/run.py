@@ -23,9 +23,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from molmv import folder
-from molmv.atomic import replacing
+from molmv.atomic import replacing, writing_to
 from molmv.density import DENSITIES
 from molmv.device import multiplies_bfloat16, pick_device
+from molmv.distill.checkpoints import WholeCheckpoints
 from molmv.distill.config import DistillConfig, config_of
 from molmv.distill.data import DistillData, Inputs, fit_standardiser, open_stores, split_rows
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
@@ -82,7 +83,7 @@ def _alone(train: Callable[..., Path]) -> Callable[..., Path]:
     @wraps(train)
     def locked(config: DistillConfig, **options: Any) -> Path:
         output = Path(config.output)
-        with nullcontext() if rank_zero_only.rank or output.is_file() else locked_folder(output):
+        with nullcontext() if rank_zero_only.rank or output.is_file() else locked_folder(output), writing_to(output):
             return train(config, **options)
 
     return locked
@@ -352,6 +353,7 @@ def _trainer(
         logger=logs,
         log_every_n_steps=train.log_every,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=progress,
         enable_model_summary=False,
     )

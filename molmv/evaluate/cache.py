@@ -83,12 +83,11 @@ class EmbeddingCache:
             path.unlink(missing_ok=True)  # damaged: embedded again
 
     def _write(self, keys: np.ndarray, X: np.ndarray) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
         valid = np.isfinite(X).all(axis=1)
         clean = np.where(valid[:, None], X, 0)
         small = clean.astype(np.uint8, casting="unsafe") if clean.min() >= 0 and clean.max() <= 255 else None
         path = self.folder / f"{int(keys[0]):016x}-{len(keys)}.npz"
-        with replacing(path, shared=True) as temporary, temporary.open("wb") as file:
+        with replacing(path, shared=True, parents=True) as temporary, temporary.open("wb") as file:
             if small is not None and (small == clean).all():
                 np.savez_compressed(file, keys=keys, valid=valid, X=small)
             else:

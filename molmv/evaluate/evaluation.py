@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from molmv.atomic import writing_to
 from molmv.embedder import Embedder
 from molmv.errors import InputError, MissingExtraError, OutputError, UnknownNameError, did_you_mean
 from molmv.evaluate import contenders, figures, leaks, metrics, statistics, tables
@@ -157,7 +158,7 @@ def evaluate(
         return replace(report, files=tuple(_write(report, folder, draw)))
 
     # Tables are written after every model: a run that is cut off leaves whole rows.
-    with locked_folder(folder):
+    with locked_folder(folder), writing_to(folder):
         results = run(
             plan, lines, prepared, chosen, folder / "scores", jobs, progress, others, lambda r: report_of(r, False)
         )

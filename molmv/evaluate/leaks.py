@@ -92,8 +92,7 @@ def read_corpus(path: Path, reads: Modality | None = None) -> Corpus:
     canonical.discard("")
     flat = set(reads.skeletons(sorted(canonical)))
     corpus = Corpus(digest, *(np.unique(row_keys(sorted(these))) for these in (canonical, flat)))
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(kept, shared=True) as temporary, temporary.open("wb") as file:
+    with replacing(kept, shared=True, parents=True) as temporary, temporary.open("wb") as file:
         np.savez(file, canonical=corpus.canonical, skeletons=corpus.skeletons)
     return corpus
 

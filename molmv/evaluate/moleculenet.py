@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from molmv.adapters.deepchem_model import import_deepchem, quiet
+from molmv.atomic import writing_to
 from molmv.errors import InputError, UnknownNameError, did_you_mean
 from molmv.evaluate import sources
 
@@ -62,7 +63,8 @@ def _folder() -> Path:
     if mirror and (found := Path(mirror) / "moleculenet").is_dir():
         return found
     folder = sources.home() / "data" / "moleculenet"
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -39,8 +39,7 @@ def load_prepared_task(name: str, protocol: Evaluation, censored: str = "refuse"
     task = protocol.prepare(load_task(name, protocol.suite, censored))
     if not of(task.modality).spells:
         return task  # pixels are read as quickly from where they came
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, shared=True) as temporary, temporary.open("wb") as file:
+    with replacing(path, shared=True, parents=True) as temporary, temporary.open("wb") as file:
         texts: dict[str, Any] = {key: np.array(getattr(task, key), dtype=np.str_) for key in _TEXTS}
         counts = np.array([getattr(task, key) for key in _COUNTS])
         about = np.array([task.name, task.kind, task.modality])

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from molmv.atomic import replacing
-from molmv.errors import InputError, MolmvError
+from molmv.errors import InputError, MolmvError, OutputError
 from molmv.evaluate.contenders import Contender
 from molmv.evaluate.prepared import load_prepared_task
 from molmv.evaluate.protocol import Evaluation, Score
@@ -103,6 +103,8 @@ def run(
     def keep(job: _Job, outcome: Callable[[], Sequence[Score]]) -> None:
         try:
             scores = tuple(outcome())
+        except OutputError:  # the next job could not be kept either
+            raise
         except MolmvError as error:
             failures.append(f"{job}: {error}")
             warnings.warn(failures[-1], stacklevel=3)
@@ -185,13 +187,12 @@ def _place(folder: Path, protocol: Evaluation, contender: Contender, task: Task,
 
 
 def _write(path: Path, scores: Sequence[Score]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Score._fields)
     writer.writerows(scores)
     data = text.getvalue().encode()
-    with replacing(path) as temporary:
+    with replacing(path, parents=True) as temporary:
         temporary.write_bytes(data + f"{HASH},{hashlib.sha256(data).hexdigest()}\n".encode())
 
 

@@ -54,10 +54,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
     """Write all files; the config last, so that a folder with a config is whole. Returns the weights' digest."""
     from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()}
     data = save(weights, metadata={"format": "pt"})
-    with replacing(folder / WEIGHTS) as temporary:
+    with replacing(folder / WEIGHTS, parents=True) as temporary:
         temporary.write_bytes(data)
     content = {"format": FORMAT, **{name: getattr(checkpoint, name) for name in _STORED}}
     content["digest"] = hashlib.sha256(data).hexdigest()

@@ -1,10 +1,12 @@
-"""The poison teacher, installed as pip would; this process and those it starts find it."""
+"""The poison teacher, installed as pip would; this process and those it starts find it. Disks and rights to lose."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from disks import Disk, Rights
 
 HERE = Path(__file__).parent
 CARD = """
@@ -47,3 +49,22 @@ def poison_card(tmp_path: Path) -> Callable[..., str]:
         return str(tmp_path / "poison.toml")
 
     return write
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if sys.platform != "linux" or os.geteuid():
+        pytest.skip("only root can mount a small disk")
+    found = Disk(tmp_path / "disk")
+    yield found
+    found.eject()
+
+
+@pytest.fixture
+def rights(tmp_path: Path) -> Iterator[Rights]:
+    if os.name != "posix":
+        pytest.skip("Windows has other rights")
+    (tmp_path / "mine").mkdir()
+    found = Rights(tmp_path / "mine")
+    yield found
+    found.give()

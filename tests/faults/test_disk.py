@@ -2,13 +2,11 @@
 
 import os
 import resource
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from disks import Disk, Rights, contents
 
 from molmv.embed_corpus import embed_corpus
 from molmv.errors import OutputError
@@ -21,43 +19,6 @@ from molmv.verifying import verify
 ROWS, CHUNK = 120, 12
 Record = Callable[[str, object], None]
 Progress = Callable[[int, float | None], None]
-
-
-class Disk:
-    """A small disk of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        self._mount("-t", "tmpfs", "-o", "size=1m", "tmpfs")
-
-    def _mount(self, *arguments: str) -> None:
-        run = subprocess.run(["mount", *arguments, str(self.path)], capture_output=True, text=True)
-        if run.returncode:
-            pytest.skip(f"no file system can be mounted here: {run.stderr.strip()}")
-
-    def fill(self) -> None:
-        with (self.path / "filler").open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(b"0" * 4096)
-
-    def free(self) -> None:
-        (self.path / "filler").unlink()
-
-    def forbid(self) -> None:
-        self._mount("-o", "remount,ro")
-
-    def eject(self) -> None:
-        subprocess.run(["umount", "-l", str(self.path)], check=True)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    if sys.platform != "linux" or os.geteuid():
-        pytest.skip("only root can mount a small disk")
-    found = Disk(tmp_path / "disk")
-    yield found
-    found.eject()
 
 
 @pytest.fixture
@@ -86,10 +47,6 @@ JOBS = (featurize, teachers_embed, blocks)
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("molmv.embed_corpus.CHUNK", CHUNK)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def resumed(
@@ -134,38 +91,6 @@ def test_full_midway(
 ):
     resumed(job, poison_card(), table, tmp_path / "whole", disk.path, disk.fill, disk.free, "No space left")
     record_property("faults", ["disk full", 1, 1, 0])
-
-
-class Rights:
-    """Of a folder; root gives up being root meanwhile."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.root = folder, os.geteuid() == 0
-
-    def take(self) -> None:
-        for folder in self._folders():
-            folder.chmod(0o500)
-        if self.root:
-            os.seteuid(65534)
-
-    def give(self) -> None:
-        if self.root:
-            os.seteuid(0)
-        for folder in self._folders():
-            folder.chmod(0o700)
-
-    def _folders(self) -> list[Path]:
-        return [self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())]
-
-
-@pytest.fixture
-def rights(tmp_path: Path) -> Iterator[Rights]:
-    if os.name != "posix":
-        pytest.skip("Windows has other rights")
-    (tmp_path / "mine").mkdir()
-    found = Rights(tmp_path / "mine")
-    yield found
-    found.give()
 
 
 @pytest.mark.parametrize("job", JOBS)
