@@ -3,13 +3,15 @@
     python benchmarks/scale.py stream --model molmv-small --rows 125000 250000 500000 1000000
     python benchmarks/scale.py stream --model trivial --rows 1250000 2500000 5000000 10000000
     python benchmarks/scale.py engines --rows 50000
+    python benchmarks/scale.py running-cluster --model trivial --rows 200000 2000000
     python benchmarks/scale.py watching --rows 50000
 
 ``stream`` writes files of generated rows, embeds each in a process of its own, and looks at the whole tree of processes
 once a second: resident memory, open files, processes; and at the end at the processor time that the tree took, which
 other work on the machine does not change much. The exponent is the slope of log(seconds) over log(rows), after the
 seconds of a run of one row. ``trivial`` is a model of text that counts letters. ``engines`` embeds one file on the
-local engine and on Ray, ``watching`` with and without a watched process.
+local engine and on Ray, the start of a cluster included; ``running-cluster`` leaves that out; ``watching`` with and
+without a watched process.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +183,56 @@ def compare(rows: int, model: str, variants: dict[str, list[str]], repeats: int,
             )
 
 
+def tree_seconds() -> float:
+    """Processor time of this process and of all below it, those that have ended included."""
+    seconds = 0.0
+    for one in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with suppress(psutil.Error):
+            seconds += sum(one.cpu_times()[:4])  # its own and that of its children, user and system
+    return seconds
+
+
+def on_running_cluster(sizes: list[int], model: str, workers: int, repeats: int) -> None:
+    """Both engines in this process. The local one comes first, so that no idle cluster is counted with it."""
+    from molmv.featurizing_blocks import Options, featurize_blocks
+    from molmv.limits import Limits
+    from molmv.scale import cluster, featurize_on_ray
+
+    spent: dict[tuple[str, int], list[tuple[float, float]]] = {}
+
+    def measure(engine: str, run: Callable[..., object]) -> None:
+        for rows, i in itertools.product(sizes, range(repeats)):
+            table, out = Path(folder, f"in-{rows}.csv"), Path(folder, f"{engine}-{rows}-{i}")
+            wall, cpu = time.perf_counter(), tree_seconds()
+            run(table, out, name, Options(workers=workers, limits=Limits()))
+            spent.setdefault((engine, rows), []).append((time.perf_counter() - wall, tree_seconds() - cpu))
+            seconds = " s, ".join(f"{one:.1f}" for one in spent[engine, rows][-1])
+            print(f"{engine:6} {rows:,} rows: {seconds} s of processor time", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder, "site")
+        os.environ.update(install(site))
+        sys.path.insert(0, str(site))
+        name = str(site / "trivial.toml") if model == "trivial" else model
+        for rows in sizes:
+            write(Path(folder, f"in-{rows}.csv"), rows, "text" if model == "trivial" else "smiles")
+        measure("local", featurize_blocks)
+        with cluster(None, workers):
+            measure("ray", featurize_on_ray)
+    # engine, wall or processor -> seconds of each size
+    middle = {
+        (engine, k): [statistics.median(one[k] for one in spent[engine, rows]) for rows in sizes]
+        for engine in ("local", "ray")
+        for k in (0, 1)
+    }
+    for i, rows in enumerate(sizes):
+        wall, cpu = (middle["ray", k][i] / middle["local", k][i] - 1 for k in (0, 1))
+        print(f"{rows:,} rows, {workers} workers: Ray over local: wall {wall:+.1%}, processor {cpu:+.1%}")
+    if len(sizes) > 1:
+        ray, local = (np.polyfit(sizes, middle[engine, 1], 1)[0] for engine in ("ray", "local"))
+        print(f"for each row more: Ray over local: processor {ray / local - 1:+.1%}")
+
+
 def estimate(rate: float, cores: int, size: float, bandwidth: float, molecules: float = 1e9) -> None:
     """Hours for 10⁹ molecules on N nodes: what computing or writing takes, whichever is longer, plus 30 s of start."""
     print(f"{molecules:.0e} molecules, {rate:,.0f} a core-second: {molecules / rate / 3600:,.0f} core-hours, "
@@ -192,11 +245,11 @@ def estimate(rate: float, cores: int, size: float, bandwidth: float, molecules: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("stream", "engines", "watching", "estimate"))
+    parser.add_argument("what", choices=("stream", "engines", "running-cluster", "watching", "estimate"))
     parser.add_argument("--model", default="molmv-small")
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1, help="of stream")
+    parser.add_argument("--workers", type=int, default=1, help="of stream and running-cluster")
     parser.add_argument("--rate", type=float, default=2000, help="molecules in a second of one core")
     parser.add_argument("--cores", type=int, default=32, help="of a node")
     parser.add_argument("--bytes", type=float, default=1736, help="of a row of output")
@@ -206,6 +259,8 @@ def main() -> None:
         estimate(arguments.rate, arguments.cores, arguments.bytes, arguments.bandwidth)
     elif arguments.what == "stream":
         stream(arguments.model, arguments.rows, arguments.workers)
+    elif arguments.what == "running-cluster":
+        on_running_cluster(arguments.rows, arguments.model, arguments.workers, arguments.repeats)
     elif arguments.what == "engines":
         variants = {
             f"{engine}, {workers} workers": ["--engine", engine, "--workers", str(workers), *more]
