@@ -9,6 +9,7 @@ import pytest
 from fake_embedder import FakeEmbedder, Stopping
 
 from molmv import featurizing
+from molmv import formats
 from molmv.errors import InputError, OutputError, RefusedRowsError
 from molmv.featurizing import featurize_file
 from molmv.parts import open_parts, parts_folder
@@ -130,7 +131,8 @@ def test_disk_full(table: Path, out: Path, monkeypatch: pytest.MonkeyPatch, wher
 
 def test_two_writers(table: Path, out: Path):
     interrupt(table, out, 2)
-    with open_parts(out, {}, resume=False, overwrite=True), pytest.raises(OutputError, match="Another run is writing"):
+    schema = formats.schema(1, None, {})
+    with open_parts(out, {}, schema, False, True), pytest.raises(OutputError, match="Another run is writing"):
         featurize_file(table, out, FAKE, chunk_size=10, resume=True)
 
 
