@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from fake_embedder import FakeEmbedder, Stopping
 
-from molmv import featurizing
-from molmv import formats
+from molmv import featurizing, formats
 from molmv.errors import InputError, OutputError, RefusedRowsError
 from molmv.featurizing import featurize_file
 from molmv.parts import open_parts, parts_folder
