@@ -218,7 +218,7 @@ def fill(
     start, done = time.monotonic(), 0
     with multiprocessing.get_context("forkserver").Pool(cores, _quiet_worker) as pool:
         for number, path in pool.imap(work, jobs):
-            with np.load(path) as file:
+            with np.load(path, allow_pickle=False) as file:
                 parts = {name: file[name] for name in file.files}
             Path(path).unlink()
             first = number * CHUNK
@@ -288,7 +288,7 @@ def _gather(folder: Path, place: dict[str, int]) -> tuple[np.ndarray, np.ndarray
     for listed in sorted(folder.glob("*.smi")):
         source = [line.split()[0] for line in listed.read_text().splitlines()]
         for path in sorted(listed.with_suffix("").glob("*.npz")):
-            with np.load(path) as file:
+            with np.load(path, allow_pickle=False) as file:
                 vectors, good = file["v"], file["ok"]
             first = int(path.stem) * PART
             rows = np.array([place.get(text, -1) for text in source[first : first + len(vectors)]], np.int32)
@@ -303,7 +303,7 @@ def _gather(folder: Path, place: dict[str, int]) -> tuple[np.ndarray, np.ndarray
 def unpack(folder: Path) -> tuple[list[str], dict[str, tuple[np.ndarray, np.ndarray]]]:
     """SMILES; and of each slow teacher the rows that it has, and its vectors as they are kept."""
     lines = lzma.decompress((folder / "corpus.smi.xz").read_bytes()).decode().split()
-    with np.load(folder / "rows.npz") as file:
+    with np.load(folder / "rows.npz", allow_pickle=False) as file:
         rows, described, low, step = (file[name] for name in ("maccs", "described", "low", "step"))
     keys = np.frombuffer(lzma.decompress((folder / "maccs.xz").read_bytes()), np.uint8).reshape(-1, len(rows)).T
     columns = np.frombuffer(lzma.decompress((folder / "descriptors.xz").read_bytes()), np.uint8)

@@ -70,12 +70,12 @@ def open_memory(folder: Path, teachers: tuple[str, ...], layers: int) -> tuple[M
         name: MemoryStore(
             folder / name,
             headers[name],
-            np.load(folder / f"{name}.npy", mmap_mode="r"),
-            np.load(folder / f"{name}.valid.npy"),
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False),
+            np.load(folder / f"{name}.valid.npy", allow_pickle=False),
         )
         for name in teachers
     }
-    graphs = Graphs(**{name: np.load(folder / f"graphs.{name}.npy") for name in GRAPHS})
+    graphs = Graphs(**{name: np.load(folder / f"graphs.{name}.npy", allow_pickle=False) for name in GRAPHS})
     return MoleculeInputs(graphs, layers), stores
 
 

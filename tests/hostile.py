@@ -363,7 +363,7 @@ def _reference(folder: Path) -> Target:
     card = read_card(_text("toy.toml", CARD, read_card)(folder).file)
     path = folder / "reference" / "toy.json"
     path.parent.mkdir()
-    path.write_text(json.dumps({"dim": 3, "versions": {}, "molecules": {"a": None}, "tolerance": 0.001}))
+    path.write_text(json.dumps({"dim": 3, "versions": {}, "inputs": {"a": None}, "tolerance": 0.001}))
     return Target(path, lambda: read_reference(card))
 
 

@@ -176,8 +176,7 @@ def test_sdist_makes_the_same_wheel(tmp_path: Path):
 
 
 def test_wheel_is_small(tmp_path: Path):
-    """Released students count: 10 MB each is the limit, and the cards are text."""
+    """Released students may have 40 MB together, and the cards are text."""
     total = sum(path.stat().st_size for path in tracked() if path.parts[len(ROOT.parts)] in {"molmv", "teachers"})
     assert total < 2_000_000
-    for student in STUDENTS:
-        assert sum(path.stat().st_size for path in student.iterdir()) <= 10_000_000, student.name
+    assert sum(path.stat().st_size for student in STUDENTS for path in student.iterdir()) <= 40_000_000

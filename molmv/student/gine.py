@@ -175,8 +175,9 @@ class Readout(nn.Linear):
 
     def __init__(self, pooled: int, hidden: int, embedding: int) -> None:
         super().__init__(pooled, embedding)
-        layers = (nn.Linear(pooled, hidden), nn.ReLU(), nn.Linear(hidden, embedding))
-        self.bent = nn.Sequential(*layers) if hidden else None
+        self.bent = (
+            nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(), nn.Linear(hidden, embedding)) if hidden else None
+        )
 
     def forward(self, pooled: Float[Tensor, "graphs pooled"]) -> Float[Tensor, "graphs embedding"]:
         """Embeddings."""
