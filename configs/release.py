@@ -40,7 +40,8 @@ def protocol_table(results: Path, name: str) -> list[str]:
         table["metric"] = table.get("metric", "AUROC") + (", " + table["head"] if "head" in table else "")
         for metric, rows in table.groupby("metric", sort=False):
             means = rows.groupby("model", sort=False)["score"].agg(["mean", "size"])
-            if name in means.index and len(set(means["size"])) == 1:
+            means = means[means["size"] == means["size"].max()]  # of others only some sets are finished
+            if name in means.index:
                 others = "; ".join(f"{other} {mean:.3f}" for other, mean in means["mean"].items() if other != name)
                 mean, size = means.loc[name]
                 lines.append(f"| {protocol} | {metric} | {size:.0f} | **{mean:.3f}** | {others} |")
