@@ -161,15 +161,25 @@ def restore(make: Callable[[], _Network], weights: Mapping[str, Tensor]) -> _Net
         RuntimeError: a weight is missing, too many, or of another shape or kind.
     """
     import torch
+    from torch.overrides import TorchFunctionMode
 
-    with torch.device("meta"):
+    class Unfilled(TorchFunctionMode):
+        """Leaves out first values, which nobody reads: on ``meta`` torch imports its compiler for them, a second."""
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if getattr(function, "__module__", "") == "torch.nn.init":
+                return args[0] if args else kwargs["tensor"]
+            return function(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Unfilled():
         expected = {name: tensor.shape for name, tensor in make().state_dict().items()}
     for name in {**expected, **weights}:
         wanted, found = expected.get(name), weights[name].shape if name in weights else None
         if wanted != found:
             shapes = ("nothing" if shape is None else str(tuple(shape)) for shape in (wanted, found))
             raise RuntimeError("{}: expected {}, found {}".format(name, *shapes))
-    network = make()
+    with Unfilled():
+        network = make()
     network.load_state_dict(dict(weights), strict=True)
     return network
 

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,13 @@ def test_forged_config_without_a_field_is_refused(folder: Path):
     (folder / CONFIG).write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="kind, config, provenance"):
         load_checkpoint(folder)
+
+
+def test_loading_and_embedding_import_no_compiler():
+    """torch's takes a second, and nothing here is compiled."""
+    code = (
+        "import sys; from molmv.models import load_student; s = load_student('molmv-small', device='cpu');"
+        "s.embed(s.screen(['CCO'])); print([m for m in ('torch._dynamo', 'sympy') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
