@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from gpu_students import open_memory
 from torch.utils.flop_counter import FlopCounterMode
@@ -110,7 +109,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()
-    np.random.seed(0)
     torch.set_float32_matmul_precision("high")
     rows = []
     for layers, width, batch in [(5, 256, 1024), (5, 256, 2048), (5, 256, 4096), (10, 512, 2048), (5, 384, 2048)]:

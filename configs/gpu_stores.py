@@ -8,7 +8,7 @@ and MACCS keys, slow, come with the corpus (``slow``, ``pack``): of as many mole
     python configs/gpu_stores.py slow rdkit-descriptors build/corpus.smi -o build/slow
     python configs/gpu_stores.py headers build/packed/headers.json
     python configs/gpu_stores.py pack build/corpus.smi build/slow -o build/packed
-    python configs/gpu_stores.py check build/corpus.smi                              # 500 molecules, on any device
+    python configs/gpu_stores.py check build/corpus.smi --vocabulary VOCAB.TXT --headers build/packed/headers.json
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from molmv.adapters import minimol_features, pretrain_gnn_features
 from molmv.adapters.minimol_onnx import build_graph, read_weights
 from molmv.adapters.minimol_torch import OnnxInTorch
-from molmv.adapters.pyg_gnn import PygPassing
 from molmv.adapters.smiles_tokens import SmilesRegex
 from molmv.atomic import replacing
 from molmv.embeddings import ENCODINGS, Header, decode
@@ -41,7 +39,8 @@ from molmv.molecules import quiet, screen
 
 CHUNK = 1024
 PART = 2048  # rows of a file of a slow teacher
-COUNTS = {"ecfp-count": 2048, "atom-pair-count": 2048, "topological-torsion-count": 1024}
+BERT_BATCH = 256
+COUNTS = ("ecfp-count", "atom-pair-count", "topological-torsion-count")
 GNNS = (
     "pretrain-gnn-gcn-contextpred",
     "pretrain-gnn-graphsage-contextpred",
@@ -117,15 +116,12 @@ class Networks:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.minimol = OnnxInTorch(build_graph(read_weights("minimol")), device)
-        self.gnns = {name: load_teacher(name).adapter._network.to(device) for name in GNNS}
-        self.berts = {name: load_teacher(name).adapter for name in BERTS}
-        for adapter in self.berts.values():
-            adapter._model.to(device)
-        first = next(iter(self.berts.values()))
-        self.pad, self.ends = first._tokenizer.pad, (first._tokenizer.leading, first._tokenizer.trailing)
+        self.gnns, self.berts = (
+            {name: load_teacher(name, str(device)).adapter for name in names} for names in (GNNS, BERTS)
+        )
 
     @torch.inference_mode()
-    def __call__(self, parts: dict[str, np.ndarray], rows: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    def __call__(self, parts: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Name, rows and vectors of each network."""
         inputs = {k.removeprefix("minimol/"): v for k, v in parts.items() if k.startswith("minimol/")}
         chosen = inputs.pop("rows")
@@ -133,44 +129,22 @@ class Networks:
         on = {k: v.float() if v.is_floating_point() else v.long() for k, v in on.items()}
         yield "minimol", chosen, self.minimol(on).cpu().numpy()
         yield from self._gnns(parts)
-        yield from self._berts(parts, rows)
+        yield from self._berts(parts)
 
     def _gnns(self, parts: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         wide = {k: parts[f"gnn/{k}"].astype(np.int64) for k in ("atoms", "ends", "bonds", "sizes")}
         graph = pretrain_gnn_features.Graph(**wide)
-        atoms, bonds = (torch.from_numpy(part).to(self.device) for part in (graph.atoms, graph.bonds))
-        passing = PygPassing(graph, self.device)
-        for name, network in self.gnns.items():
-            yield name, parts["gnn/rows"], passing.pool(network(atoms, bonds, passing, 5), "mean").cpu().numpy()
+        for name, adapter in self.gnns.items():
+            yield name, parts["gnn/rows"], adapter._embed(graph)
 
-    def _berts(self, parts: dict[str, np.ndarray], rows: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    def _berts(self, parts: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         lengths = parts["bert/lengths"]
-        starts = np.cumsum(lengths) - lengths
+        read = np.split(parts["bert/ids"], np.cumsum(lengths)[:-1])
         order = np.argsort(lengths)
         order = order[lengths[order] > 0]
-        out = {name: np.zeros((rows, 256), np.float32) for name in self.berts}
-        size = 256
-        for at in range(0, len(order), size):
-            some = order[at : at + size]
-            widest = int(lengths[some].max())
-            ids = np.full((len(some), widest), self.pad, np.int64)
-            for i, row in enumerate(some):
-                ids[i, : lengths[row]] = parts["bert/ids"][starts[row] : starts[row] + lengths[row]]
-            place = torch.arange(widest, device=self.device)
-            count = torch.from_numpy(lengths[some]).to(self.device)[:, None]
-            inside = place < count
-            body = (place >= self.ends[0]) & (place < count - self.ends[1])
-            tokens = torch.from_numpy(ids).to(self.device)
-            for name, adapter in self.berts.items():
-                h: Tensor = adapter._model(tokens, attention_mask=inside.long()).last_hidden_state
-                if adapter._pooling == "cls":
-                    vectors = h[:, 0]
-                else:
-                    weight = body.to(h.dtype)[:, :, None]
-                    vectors = (h * weight).sum(1) / weight.sum(1).clamp(min=1)
-                out[name][some] = vectors.float().cpu().numpy()
-        for name, values in out.items():
-            yield name, np.sort(order), values[np.sort(order)]
+        for name, adapter in self.berts.items():
+            for some in np.split(order, range(BERT_BATCH, len(order), BERT_BATCH)):
+                yield name, some, adapter._embed([read[row].tolist() for row in some])
 
 
 # -- stores in memory -----------------------------------------------------------------------------
@@ -198,9 +172,8 @@ class MemoryStore:
 
 def empty_store(header: Header, rows: int) -> MemoryStore:
     """Room for so many rows, none of which it has."""
-    width = -(-header.dim // 8) if header.encoding == "bits" else header.dim
-    kind = ENCODINGS[header.encoding]
-    return MemoryStore(Path(header.teacher), header, np.zeros((rows, width), kind), np.zeros(rows, bool))
+    cells = np.zeros((rows, header.width), ENCODINGS[header.encoding])
+    return MemoryStore(Path(header.teacher), header, cells, np.zeros(rows, bool))
 
 
 def fill(
@@ -227,7 +200,7 @@ def fill(
             for name in ("ecfp", *COUNTS):
                 stores[name].values[first : first + rows] = parts[name]
                 stores[name].valid[first : first + rows] = True
-            for name, chosen, vectors in networks(parts, rows):
+            for name, chosen, vectors in networks(parts):
                 good = np.isfinite(vectors).all(1)
                 stores[name].values[first + chosen[good]] = vectors[good]
                 stores[name].valid[first + chosen[good]] = True

@@ -33,14 +33,8 @@ def turn(folder: Path, corpus: Path, width: int, out: Path) -> None:
     spread, axes = np.linalg.eigh(np.cov((vectors - centre).T))
     rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))[0]
     turned = torch.from_numpy(axes[:, ::-1][:, :width] @ rotation)
-    weights = dict(checkpoint.weights)
-    last = ["readout", *(["readout.bent.2"] if "readout.bent.2.weight" in weights else [])]
-    shift = torch.from_numpy(centre)
-    for layer in last:
-        weight, bias = (weights[f"{layer}.{part}"].double() for part in ("weight", "bias"))
-        weights[f"{layer}.weight"] = (turned.T @ weight).float()
-        weights[f"{layer}.bias"] = (turned.T @ (bias - shift)).float()
-        shift = torch.zeros_like(shift)  # once in all
+    readout = student.encoder.readout.turned(turned.T, -turned.T @ torch.from_numpy(centre))
+    weights = {**checkpoint.weights, **{f"readout.{name}": weight for name, weight in readout.items()}}
     kept = float(spread[::-1][:width].sum() / spread.sum())
     about = {
         **checkpoint.provenance,

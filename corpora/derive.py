@@ -10,7 +10,6 @@ seed give the same file. ``coverage.py`` shows what it fills.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -21,6 +20,7 @@ from rdkit import Chem, RDLogger
 from rdkit.Chem import BRICS, AllChem
 from rdkit.Chem.Descriptors import MolWt
 from rdkit.Chem.MolStandardize import rdMolStandardize
+from writing import write_corpus
 
 Derivation = Callable[[Chem.Mol, random.Random], Iterator[Chem.Mol | str]]
 
@@ -238,11 +238,8 @@ def main() -> None:
     lines = [line.split()[0] for line in arguments.source.read_text().splitlines() if line.strip()]
     made = list(derive(lines, arguments.n, excluded, arguments.seed))
     random.Random(arguments.seed).shuffle(made)
-    data = "".join(f"{text} {kind}\n" for text, kind in made).encode()
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_bytes(data)
     counts = ", ".join(f"{sum(k == kind for _, k in made):,} {kind}" for kind in KINDS)
-    print(f"{arguments.output}: {len(made):,} molecules ({counts}), sha256 {hashlib.sha256(data).hexdigest()}")
+    write_corpus([f"{text} {kind}" for text, kind in made], arguments.output, f" ({counts})")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ corpus are a smaller one like it.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 from pathlib import Path
+
+from writing import write_corpus
 
 
 def main() -> None:
@@ -23,10 +24,7 @@ def main() -> None:
     lines = (line for path in arguments.sources for line in path.read_text(encoding="utf-8").splitlines())
     molecules = list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
     random.Random(arguments.seed).shuffle(molecules)
-    data = ("\n".join(molecules) + "\n").encode()
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_bytes(data)
-    print(f"{arguments.output}: {len(molecules):,} molecules, sha256 {hashlib.sha256(data).hexdigest()}")
+    write_corpus(molecules, arguments.output)
 
 
 if __name__ == "__main__":

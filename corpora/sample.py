@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import random
 from pathlib import Path
+
+from writing import write_corpus
 
 
 def main() -> None:
@@ -27,10 +28,7 @@ def main() -> None:
     if arguments.n > len(lines):
         parser.error(f"{arguments.source} has {len(lines):,} molecules, {arguments.n:,} were asked for")
     drawn = random.Random(arguments.seed).sample(lines, arguments.n)
-    data = ("\n".join(drawn) + "\n").encode()
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_bytes(data)
-    print(f"{arguments.output}: {arguments.n:,} molecules, sha256 {hashlib.sha256(data).hexdigest()}")
+    write_corpus(drawn, arguments.output)
 
 
 if __name__ == "__main__":

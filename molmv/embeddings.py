@@ -60,6 +60,11 @@ class Header:
     corpus: str
     provenance: Mapping[str, Any]
 
+    @property
+    def width(self) -> int:
+        """Numbers that a vector is kept in."""
+        return -(-self.dim // 8) if self.encoding == "bits" else self.dim
+
     def same_job(self, other: Header) -> list[str]:
         """Names of the fields, provenance aside, in which two headers differ."""
         fields = ("teacher", "digest", "dim", "likelihood", "encoding", "corpus")
@@ -289,8 +294,7 @@ def check_same_rows(stores: Sequence[EmbeddingStore]) -> None:
 
 def _cell_type(header: Header) -> pa.DataType:
     """How one vector is kept."""
-    width = -(-header.dim // 8) if header.encoding == "bits" else header.dim
-    return pa.list_(pa.from_numpy_dtype(ENCODINGS[header.encoding]), width)
+    return pa.list_(pa.from_numpy_dtype(ENCODINGS[header.encoding]), header.width)
 
 
 def _open_part(folder: Path, part: Mapping[str, Any], cells: pa.DataType, verify: bool) -> pa.Table:

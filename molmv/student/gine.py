@@ -184,6 +184,15 @@ class Readout(nn.Linear):
         straight = super().forward(pooled)
         return straight if self.bent is None else straight + self.bent(pooled)
 
+    def turned(self, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"]) -> dict[str, Float[Tensor, "..."]]:
+        """Its weights, were the embedding A z + a where it is z."""
+        weights = dict(self.state_dict())
+        for last, shift in (("", a), ("bent.2.", torch.zeros_like(a))):
+            if f"{last}weight" in weights:
+                weight, bias = (weights[last + part].to(A.dtype) for part in ("weight", "bias"))
+                weights |= {f"{last}weight": (A @ weight).float(), f"{last}bias": (A @ bias + shift).float()}
+        return weights
+
 
 class GineEncoder(nn.Module):
     """Graphs in, one embedding a graph out.
