@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
@@ -119,10 +120,13 @@ class StaticTextRunner:
         self._forget()
 
     def _forget(self) -> None:
-        self._rows: dict[str, int] = {}
-        width = self.encoder.config.embedding
-        # Of each word: the weighted sum of its tokens' vectors, the sum of their weights, the number of its tokens.
-        self._sums = torch.empty(0, width + 2)
+        self._rows: dict[str, int] = defaultdict(count().__next__)  # numbers words as they are met
+        self._known = 0  # words that have a sum
+        # Of each word: the weighted sum of its tokens' vectors; the sum of their weights, and the number of its tokens.
+        self._sums = torch.empty(0, self.encoder.config.embedding)
+        self._totals = torch.empty(0, 2)
+        self._table = self.encoder.vectors.weight.cpu()
+        self._weights = self.encoder.weights.weight[:, 0].exp().cpu()
 
     @torch.inference_mode()
     def embed(self, rows: Rows) -> Float32[np.ndarray, "n dim"]:
@@ -138,34 +142,51 @@ class StaticTextRunner:
 
     def _embed(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         words = [text.split() for text in texts]
-        self._learn(words)
+        if len(self._rows) > MAX_WORDS:
+            self._forget()
         place = self._rows.__getitem__
         flat = torch.from_numpy(np.fromiter(map(place, chain.from_iterable(words)), dtype=np.int64))
+        self._learn()
         ends = np.cumsum(np.fromiter(map(len, words), dtype=np.int64, count=len(words)))
         offsets = torch.from_numpy(np.concatenate([[0], ends]))
-        pooled = nn.functional.embedding_bag(flat, self._sums, offsets, mode="sum", include_last_offset=True)
-        full = pooled[:, -1].round().long().numpy()
-        X = self.encoder.finish(pooled[:, :-2].to(self.device), pooled[:, -2].to(self.device)).cpu().numpy()
+        sums, totals = (
+            nn.functional.embedding_bag(flat, table, offsets, mode="sum", include_last_offset=True)
+            for table in (self._sums, self._totals)
+        )
+        full = totals[:, 1].round().long().numpy()
+        X = self.encoder.finish(sums.to(self.device), totals[:, 0].to(self.device)).cpu().numpy()
         for i in np.flatnonzero(full > self._reader.most):  # to its first tokens only: token by token
             X[i] = self.encoder(text_tensors(self._reader([texts[i]])[0]).to(self.device)).cpu().numpy()
         return X, full
 
-    def _learn(self, texts: Sequence[list[str]]) -> None:
-        """Sums of words that were not met before."""
-        met = set(chain.from_iterable(texts))
-        if len(self._rows) + len(met) > MAX_WORDS:
-            self._forget()
-        if new := list(met - self._rows.keys()):
-            tokens, _ = self._reader(new)
-            self._rows.update(zip(new, range(len(self._rows), len(self._rows) + len(new)), strict=True))
-            self._sums = torch.cat([self._sums, self._summed(tokens)])
+    def _learn(self) -> None:
+        """Sums of the words that were numbered and have none."""
+        start, stop = self._known, len(self._rows)
+        if start == stop:
+            return
+        new = list(islice(reversed(self._rows), stop - start))[::-1]
+        self._sums, self._totals = (with_room(table, start, stop) for table in (self._sums, self._totals))
+        self._sums[start:stop], self._totals[start:stop] = self._summed(self._reader.read_words(new))
+        self._known = stop
 
-    def _summed(self, tokens: Tokens) -> Tensor:
-        ids, offsets = text_tensors(tokens)
-        weights = self.encoder.weights.weight[:, 0].exp().cpu()
-        table = self.encoder.vectors.weight.cpu()
-        columns = torch.cat([table * weights[:, None], weights[:, None], torch.ones(len(table), 1)], 1)
-        return nn.functional.embedding_bag(ids, columns, offsets, mode="sum", include_last_offset=True)
+    def _summed(self, words: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+        ids = torch.tensor(list(chain.from_iterable(words)), dtype=torch.long)
+        lengths = torch.tensor(list(map(len, words)))
+        offsets, weights = nn.functional.pad(lengths.cumsum(0), (1, 0)), self._weights[ids]
+        sums = nn.functional.embedding_bag(
+            ids, self._table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+        )
+        totals = torch.segment_reduce(weights, "sum", lengths=lengths, axis=0, initial=0.0)
+        return sums, torch.stack([totals, lengths], 1)
+
+
+def with_room(table: Tensor, rows: int, wanted: int) -> Tensor:
+    """A table with the same first ``rows`` and at least ``wanted`` in all; it doubles, so that it seldom grows."""
+    if wanted <= len(table):
+        return table
+    grown = table.new_empty(max(wanted, 2 * len(table)), table.shape[1])
+    grown[:rows] = table[:rows]
+    return grown
 
 
 def _restored(make: Callable[[Any], Any], checkpoint: Checkpoint, device: torch.device) -> Any:

@@ -7,7 +7,7 @@ reading the text, and a word that was read before costs one look-up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -23,6 +23,7 @@ UNKNOWN = "[UNK]"
 SPLITTERS = ("BertPreTokenizer", "Whitespace", "WhitespaceSplit")
 MAX_WORDS = 400_000  # remembered; a stream of ever new words must not fill the memory
 MAX_LETTERS = 100  # of a word: what is longer is no word, and is read as unknown
+Fold = Callable[[str], str]
 
 
 class Tokens:
@@ -88,6 +89,7 @@ class WordReader:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.size: int = self._tokenizer.get_vocab_size()
+        self._whole, self._fold = whole_words(said, self._tokenizer.get_vocab())
         self._words: dict[str, list[int]] = {}
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tokens, list[int]]:
@@ -102,17 +104,55 @@ class WordReader:
             ends.append(len(ids))
         return Tokens(np.array(ids, dtype=np.int32), np.array(ends, dtype=np.int64)), full
 
+    def read_words(self, words: Sequence[str]) -> list[list[int]]:
+        """All tokens of each word; nothing is remembered.
+
+        Args:
+            words: without blanks in them.
+        """
+        found = list(map(self._whole.get, map(self._fold, words)))
+        rest = [i for i, ids in enumerate(found) if ids is None]
+        cut = [words[i][:MAX_LETTERS] for i in rest]
+        for i, read in zip(rest, self._tokenizer.encode_batch_fast(cut, add_special_tokens=False), strict=True):
+            found[i] = read.ids
+        return found  # type: ignore[return-value]
+
     def _learn(self, texts: Sequence[list[str]]) -> None:
         new = list(set(chain.from_iterable(texts)) - self._words.keys())
         if len(self._words) + len(new) > MAX_WORDS:
             self._words.clear()
             new = list(set(chain.from_iterable(texts)))
-        self._words.update(self._read(new))
+        self._words.update(zip(new, self.read_words(new), strict=True))
 
-    def _read(self, words: Sequence[str]) -> dict[str, list[int]]:
-        cut = [word[:MAX_LETTERS] for word in words]
-        read = self._tokenizer.encode_batch_fast(cut, add_special_tokens=False)
-        return {word: found.ids for word, found in zip(words, read, strict=True)}
+
+def whole_words(said: Mapping[str, Any], vocabulary: Mapping[str, int]) -> tuple[dict[str, list[int]], Fold]:
+    """Words that are one token, and how to spell a word to find it there: most words need no tokenizer, which is slow.
+
+    WordPiece takes the longest part from the left: all of a word of plain letters and digits that is in the vocabulary.
+    BERT's normaliser changes nothing of such a word but its case. If a file asks for anything else, no word is known.
+
+    Args:
+        said: content of the ``tokenizer.json``.
+        vocabulary: its tokens.
+
+    Example:
+        >>> import json
+        >>> said = json.loads(train_vocabulary(["a word", "two words"], 30))
+        >>> words, fold = whole_words(said, {"[UNK]": 0, "word": 1, "##s": 2})
+        >>> words, fold("Word")
+        ({'word': [1]}, 'word')
+    """
+    model, normaliser = said["model"], said.get("normalizer") or {"type": None}
+    added = any(token["content"].isalnum() for token in said.get("added_tokens") or ())
+    simple = (said.get("pre_tokenizer") or {}).get("type") in SPLITTERS and normaliser["type"] in (
+        None,
+        "BertNormalizer",
+    )
+    if model.get("type") != "WordPiece" or not simple or added:
+        return {}, str
+    longest = min(MAX_LETTERS, model.get("max_input_chars_per_word", MAX_LETTERS))
+    words = {w: [i] for w, i in vocabulary.items() if w.isascii() and w.isalnum() and len(w) <= longest}
+    return words, str.lower if normaliser.get("lowercase") else str
 
 
 def train_vocabulary(texts: Iterable[str], size: int) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from molmv.errors import CheckpointError, ConfigError
@@ -96,17 +96,49 @@ def test_static_mean_by_hand(tmp_path: Path):
     np.testing.assert_allclose(found, expected.detach(), atol=1e-5)
 
 
-@given(st.lists(st.text(alphabet="abcdefé ,.-'ß\t𝒳字\u00a0?", max_size=25), max_size=6))
-def test_word_by_word_is_as_a_whole(texts: list[str]):
+# Files that ask for other things than ours do; each changes what tokens some words have.
+OTHERWISE = {
+    "ours": {},
+    "case": {"normalizer": {"type": "BertNormalizer", "lowercase": False, "strip_accents": None,
+                            "clean_text": True, "handle_chinese_chars": True}},
+    "no normaliser": {"normalizer": None},
+    "lower case only": {"normalizer": {"type": "Lowercase"}},
+    "blanks only": {"pre_tokenizer": {"type": "WhitespaceSplit"}},
+    "digits": {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Whitespace"}, {"type": "Digits", "individual_digits": True}]}},
+    "an added token": {"added_tokens": [{"id": 6, "content": "ab", "single_word": False, "lstrip": False,
+                                         "rstrip": False, "normalized": True, "special": False}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*OTHERWISE, "short words"])
+@example(texts=["abc 1a ab1 cab Abc FED"])
+@given(texts=st.lists(st.text(alphabet="abcdefABé1 ,.-'ß\t𝒳字\u00a0?", max_size=25), max_size=6))
+def test_word_by_word_is_as_a_whole(name: str, texts: list[str]):
     from tokenizers import Tokenizer
 
-    content = train_vocabulary(["abc def abcdef", "fed cab", "字"], 40)
-    whole = Tokenizer.from_str(content.decode())
-    tokens, full = WordReader(content, 1000)(texts)
+    content = json.loads(train_vocabulary(["abc def abcdef Ab1 AB", "fed cab 1a", "字"], 60))
+    content.update(OTHERWISE.get(name, {}))
+    if name == "short words":
+        content["model"]["max_input_chars_per_word"] = 2
+    file = json.dumps(content)
+    whole = Tokenizer.from_str(file)
+    tokens, full = WordReader(file.encode(), 1000)(texts)
     for i, text in enumerate(texts):
         expected = whole.encode(text, add_special_tokens=False).ids
         assert tokens.ids[tokens.offsets[i] : tokens.offsets[i + 1]].tolist() == expected
         assert full[i] == len(expected)
+
+
+def test_words_met_before_new_ones_and_forgotten_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    once = load_student(checkpoint(tmp_path, "static_text"), device="cpu")
+    expected = once.embed(once.screen(CORPUS))
+    student = load_student(tmp_path, device="cpu", batch_size=1)
+    np.testing.assert_allclose(student.embed(student.screen(CORPUS)), expected, atol=1e-6)
+    np.testing.assert_allclose(student.embed(student.screen(CORPUS)), expected, atol=1e-6)
+    monkeypatch.setattr("molmv.student.text_runners.MAX_WORDS", 3)
+    np.testing.assert_allclose(student.embed(student.screen(CORPUS)), expected, atol=1e-6)
+    assert len(student.runner._rows) < 20
 
 
 def test_the_same_corpus_gives_the_same_vocabulary():
