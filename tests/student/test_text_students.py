@@ -96,28 +96,41 @@ def test_static_mean_by_hand(tmp_path: Path):
     np.testing.assert_allclose(found, expected.detach(), atol=1e-5)
 
 
+def added(content: str, **options: bool) -> dict:
+    """An added token of a ``tokenizer.json``."""
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+    return {"added_tokens": [{"id": 6, "content": content, **plain, **options}]}
+
+
+def bert(**options: object) -> dict:
+    """A normaliser of a ``tokenizer.json``."""
+    plain = {"lowercase": True, "strip_accents": None, "clean_text": True, "handle_chinese_chars": True}
+    return {"normalizer": {"type": "BertNormalizer", **plain, **options}}
+
+
 # Files that ask for other things than ours do; each changes what tokens some words have.
-OTHERWISE = {
+DIGITS = [{"type": "BertPreTokenizer"}, {"type": "Digits", "individual_digits": True}]
+OTHERWISE: dict[str, dict] = {
     "ours": {},
-    "case": {"normalizer": {"type": "BertNormalizer", "lowercase": False, "strip_accents": None,
-                            "clean_text": True, "handle_chinese_chars": True}},
+    "case": bert(lowercase=False),
     "no normaliser": {"normalizer": None},
-    "lower case only": {"normalizer": {"type": "Lowercase"}},
+    "another normaliser": {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "b"}},
     "blanks only": {"pre_tokenizer": {"type": "WhitespaceSplit"}},
-    "digits": {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-        {"type": "Whitespace"}, {"type": "Digits", "individual_digits": True}]}},
-    "an added token": {"added_tokens": [{"id": 6, "content": "ab", "single_word": False, "lstrip": False,
-                                         "rstrip": False, "normalized": True, "special": False}]},
-}  # fmt: skip
+    "runs of marks": {"pre_tokenizer": {"type": "Whitespace"}},
+    "digits": {"pre_tokenizer": {"type": "Sequence", "pretokenizers": DIGITS}},
+    "an added token": added("ab"),
+    "an added token with an accent": added("á"),
+    "a special token": added("[ab]", special=True, normalized=False),
+}
 
 
 @pytest.mark.parametrize("name", [*OTHERWISE, "short words"])
-@example(texts=["abc 1a ab1 cab Abc FED"])
-@given(texts=st.lists(st.text(alphabet="abcdefABé1 ,.-'ß\t𝒳字\u00a0?", max_size=25), max_size=6))
+@example(texts=["abc 1a ab1 cab Abc FED", "abc, 1a[ab]cab! .. [AB] Ab1.?"])
+@given(texts=st.lists(st.text(alphabet="abcdefABé1 [],.-'ß\t𝒳字\u00a0?", max_size=25), max_size=6))
 def test_word_by_word_is_as_a_whole(name: str, texts: list[str]):
     from tokenizers import Tokenizer
 
-    content = json.loads(train_vocabulary(["abc def abcdef Ab1 AB", "fed cab 1a", "字"], 60))
+    content = json.loads(train_vocabulary(["abc def abcdef Ab1 AB", "fed cab 1a [.,!]", "字"], 60))
     content.update(OTHERWISE.get(name, {}))
     if name == "short words":
         content["model"]["max_input_chars_per_word"] = 2
