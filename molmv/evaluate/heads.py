@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch.nn.functional import normalize
 
 from molmv.evaluate import metrics
 from molmv.evaluate.features import make_features, mean_and_scale
@@ -157,13 +158,16 @@ def neighbour_means(
 ) -> Float[np.ndarray, "m ks"]:
     """Mean label of the 1, 3, … nearest training rows of each test row."""
     A, B = map(torch.from_numpy, scaled(X, X_test))
+    if not tanimoto:
+        A, B = normalize(A), normalize(B)
     a, b = A.square().sum(1), B.square().sum(1)
     most = min(NEIGHBOURS[-1], len(A))
     nearest = []
     for piece, square in zip(B.split(2048), b.split(2048), strict=True):
-        dot = piece @ A.T
-        both = square[:, None] + a - dot if tanimoto else (square[:, None] * a).sqrt()
-        nearest.append(torch.topk(dot / both.clamp_min(1e-8), most, dim=1).indices.numpy())
+        similar = piece @ A.T
+        if tanimoto:
+            similar /= (square[:, None] + a).sub_(similar).clamp_min_(1e-8)
+        nearest.append(torch.topk(similar, most, dim=1).indices.numpy())
     labels = y[np.concatenate(nearest)]
     return np.stack([labels[:, : min(k, most)].mean(axis=1) for k in NEIGHBOURS], axis=1)
 

@@ -19,7 +19,7 @@ def default_metric(kind: str) -> str:
 def score(metric: str, y: Float[np.ndarray, " n"], prediction: Float[np.ndarray, " n"]) -> float:
     """One of :data:`METRICS`; NaN where it is undefined (one class only, a constant, fewer than two rows)."""
     from scipy.stats import spearmanr
-    from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score, roc_auc_score
+    from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score
 
     if metric == "MAE":
         return float(mean_absolute_error(y, prediction)) if len(y) else float("nan")
@@ -27,8 +27,17 @@ def score(metric: str, y: Float[np.ndarray, " n"], prediction: Float[np.ndarray,
         return float("nan")
     if metric == "Spearman":
         return 0.0 if (prediction == prediction[0]).all() else float(spearmanr(y, prediction).statistic)
-    function = {"AUROC": roc_auc_score, "AUPRC": average_precision_score, "R2": r2_score}[metric]
+    function = {"AUROC": _auroc, "AUPRC": average_precision_score, "R2": r2_score}[metric]
     return float(function(y, prediction))
+
+
+def _auroc(y: Float[np.ndarray, " n"], prediction: Float[np.ndarray, " n"]) -> float:
+    """By Mann and Whitney's U: scikit-learn's number in a tenth of its time; a protocol asks for it 100,000 times."""
+    from scipy.stats import rankdata
+
+    positive = y > 0
+    count = int(positive.sum())
+    return float((rankdata(prediction)[positive].sum() - count * (count + 1) / 2) / (count * (len(y) - count)))
 
 
 def gain(metric: str, value: float) -> float:
