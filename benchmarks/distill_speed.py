@@ -1,10 +1,11 @@
 """A step of distillation on one CPU thread: molmv beside the plain loop of :mod:`plain_distill`, with the same weights.
 
-    python benchmarks/distill_speed.py ../shared/data/corpus/permissive.smi.gz [--molecules 20000] [--steps 12]
+    python benchmarks/distill_speed.py ../shared/data/corpus/permissive.smi.gz [--molecules 20000] [--steps 12] [--bf16]
 
 Eight teachers of the usual widths, with random values, in real stores. Both start from the same weights and see the
 same rows in the same order; their losses must stay equal. Seconds are those of the processor, of a whole step: loading,
-forward, backward, clipping, optimiser. Both take turns, so that a busy machine slows both.
+forward, backward, clipping, optimiser. Both take turns, so that a busy machine slows both. ``--bf16``: molmv under the
+autocast that ``molmv distill`` trains with unless told otherwise; the plain loop stays in float32.
 """
 
 import argparse
@@ -34,18 +35,20 @@ TEACHERS = {
 NOISE, SEED = 1.0, 0
 
 
-def stores(folder: Path, rows: int) -> dict[str, EmbeddingStore]:
-    rng, found = np.random.default_rng(0), {}
+def stores(folder: Path, rows: int, corpus: str = "0" * 64) -> dict[str, EmbeddingStore]:
+    """Eight stores of random values, which repeat after 32,768 rows."""
+    rng, found, piece = np.random.default_rng(0), {}, min(rows, 32_768)
     for name, (dim, encoding) in TEACHERS.items():
-        header = Header(name, "0" * 64, dim, "gaussian", encoding, "0" * 64, {})
+        header = Header(name, "0" * 64, dim, "gaussian", encoding, corpus, {})
         writer = StoreWriter(folder / name, header)
-        for start in range(0, rows, 4096):
-            n = min(4096, rows - start)
-            if encoding.startswith("float"):
-                values = rng.normal(size=(n, dim))
-            else:
-                values = rng.random((n, dim)) < 0.05 if encoding == "bits" else rng.poisson(0.1, (n, dim))
-            writer.append(values.astype(np.float32), np.arange(start, start + n, dtype=np.uint64), [OK] * n, [""] * n)
+        if encoding.startswith("float"):
+            values = rng.normal(size=(piece, dim)).astype(np.float32)
+        else:
+            shape = (piece, dim)
+            values = (rng.random(shape) < 0.05 if encoding == "bits" else rng.poisson(0.1, shape)).astype(np.float32)
+        for start in range(0, rows, piece):
+            n = min(piece, rows - start)
+            writer.append(values[:n], np.arange(start, start + n, dtype=np.uint64), [OK] * n, [""] * n)
         writer.finish()
         found[name] = EmbeddingStore(folder / name)
     return found
@@ -65,7 +68,8 @@ def stepper(parameters: list[torch.nn.Parameter], loss: Callable[[], torch.Tenso
     return step
 
 
-def compare(sizes: dict[str, int], inputs: Any, kept: dict[str, EmbeddingStore], batch: int, steps: int) -> None:
+def compare(sizes: dict[str, int], inputs: Any, kept: dict[str, EmbeddingStore], args: argparse.Namespace) -> None:
+    batch, steps = args.batch, args.steps
     torch.manual_seed(SEED)
     rows = np.flatnonzero(inputs.usable)
     scalers = {name: fit_standardiser(store, rows, "scale") for name, store in kept.items()}
@@ -79,7 +83,8 @@ def compare(sizes: dict[str, int], inputs: Any, kept: dict[str, EmbeddingStore],
     def ours() -> torch.Tensor:
         one = next(source)
         targets = {name: scalers[name].transform(values) for name, values in one.targets.items()}
-        return heads(student(one.inputs), targets, one.present).total
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            return heads(student(one.inputs), targets, one.present).total
 
     targets = {name: scalers[name].transform(torch.from_numpy(store.take(rows))) for name, store in kept.items()}
     present = {name: torch.from_numpy(store.valid[rows]) for name, store in kept.items()}
@@ -116,8 +121,9 @@ def compare(sizes: dict[str, int], inputs: Any, kept: dict[str, EmbeddingStore],
         f"{sizes['layers']} x {sizes['width']}, batch {batch}: molmv {a:.2f} s, plain {b:.2f} s a step: {b / a:.2f} x"
     )
     print(f"   loss {losses['molmv'][0]:.4f} to {losses['molmv'][-1]:.4f}, at most {apart:.1e} apart")
-    part = timed(lambda: heads(torch.randn(batch, sizes["embedding"], requires_grad=True),
-                               {n: torch.randn(batch, s.dim) for n, s in specs.items()}).total.backward())  # fmt: skip
+    said = {name: torch.randn(batch, spec.dim) for name, spec in specs.items()}
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+        part = timed(lambda: heads(torch.randn(batch, sizes["embedding"], requires_grad=True), said).total.backward())
     print(f"   of which heads and their gradients {part:.2f} s: {part / took['molmv']:.0%} of molmv's step")
 
 
@@ -136,6 +142,7 @@ def main() -> None:
     parser.add_argument("--molecules", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--bf16", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +156,7 @@ def main() -> None:
         kept = stores(Path(folder), len(lines))
         for layers, width in ((5, 256), (10, 512)):
             sizes = {"layers": layers, "width": width, "embedding": 512}
-            compare(sizes, read_corpus(corpus, sizes), kept, given.batch, given.steps)
+            compare(sizes, read_corpus(corpus, sizes), kept, given)
 
 
 if __name__ == "__main__":
