@@ -10,8 +10,9 @@
 once a second: resident memory, open files, processes; and at the end at the processor time that the tree took, which
 other work on the machine does not change much. The exponent is the slope of log(seconds) over log(rows), after the
 seconds of a run of one row. ``trivial`` is a model of text that counts letters. ``engines`` embeds one file on the
-local engine and on Ray, the start of a cluster included; ``running-cluster`` leaves that out; ``watching`` with and
-without a watched process.
+local engine and on Ray, the start of a cluster included; ``running-cluster`` leaves that out, and with
+``--hide rfc3987_syntax`` what each process of Ray does at its start where Jupyter is installed beside it;
+``watching`` with and without a watched process.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import itertools
 import os
 import random
 import resource
+import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +79,16 @@ def write(path: Path, rows: int, header: str) -> None:
         file.writelines(f"M{i},{text}\n" for i, text in enumerate(molecules(rows)))
 
 
-def install(folder: Path) -> dict[str, str]:
-    """The trivial model, as pip would; returns the environment that finds it."""
+def install(folder: Path, hidden: Sequence[str] = ()) -> dict[str, str]:
+    """The trivial model, as pip would, and modules that are not to be found; returns the environment for both."""
     info = folder / "trivial-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trivial\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[molmv.adapters]\ntrivial = trivial:Trivial\n")
     (folder / "trivial.py").write_text(MODULE)
     (folder / "trivial.toml").write_text(CARD)
+    for name in hidden:
+        (folder / f"{name}.py").write_text("raise ImportError('hidden')\n")
     root = str(Path(__file__).resolve().parent.parent)
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), root]), "OMP_NUM_THREADS": "1"}
 
@@ -183,42 +188,83 @@ def compare(rows: int, model: str, variants: dict[str, list[str]], repeats: int,
             )
 
 
-def tree_seconds() -> float:
-    """Processor time of this process and of all below it, those that have ended included."""
-    seconds = 0.0
-    for one in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        with suppress(psutil.Error):
-            seconds += sum(one.cpu_times()[:4])  # its own and that of its children, user and system
-    return seconds
+class Meter(threading.Thread):
+    """Processor time of this process and of all below it, looked at five times a second.
+
+    Nobody inherits the time of what Ray ends, so the last look at each counts: at most 0.2 s of each is missed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.each: dict[tuple[int, float], float] = {}
+        self.own = self.inherited = 0.0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.look()
+            self.own = time.thread_time()  # what looking costs is not counted
+            time.sleep(0.2)
+
+    def look(self) -> None:
+        seconds = 0.0
+        for one in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            with suppress(psutil.Error):
+                spent = one.cpu_times()
+                self.each[one.pid, one.create_time()] = spent.user + spent.system
+                seconds += sum(spent[:4])  # its own and that of its children that have ended
+        self.inherited = seconds
+
+    def read(self) -> tuple[float, float]:
+        """Sum over all processes that were seen; sum over those that live and what they inherited."""
+        self.look()
+        return sum(self.each.values()) - self.own, self.inherited - self.own
 
 
-def on_running_cluster(sizes: list[int], model: str, workers: int, repeats: int) -> None:
-    """Both engines in this process. The local one comes first, so that no idle cluster is counted with it."""
+def on_running_cluster(sizes: list[int], model: str, workers: int, repeats: int, hidden: Sequence[str]) -> None:
+    """Both engines in this process. The local one comes first, so that no idle cluster is counted with it.
+
+    The cluster is warm: it embeds a file of 1,000 rows before, for which Ray Data starts processes of its own.
+    """
     from molmv.featurizing_blocks import Options, featurize_blocks
     from molmv.limits import Limits
     from molmv.scale import cluster, featurize_on_ray
 
     spent: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    meter = Meter()
 
-    def measure(engine: str, run: Callable[..., object]) -> None:
+    def timed(run: Callable[[], object]) -> tuple[float, float]:
+        """Seconds by the clock and of the processor."""
+        wall, before = time.perf_counter(), meter.read()
+        run()
+        wall = time.perf_counter() - wall
+        return wall, max(after - then for after, then in zip(meter.read(), before, strict=True))
+
+    def embed(engine: str, rows: int, i: int) -> tuple[float, float]:
+        run = {"local": featurize_blocks, "ray": featurize_on_ray}[engine]
+        table, out = Path(folder, f"in-{rows}.csv"), Path(folder, f"{engine}-{rows}-{i}")
+        found = timed(lambda: run(table, out, name, Options(workers=workers, limits=Limits())))
+        shutil.rmtree(out)
+        (wall, cpu), load = found, os.getloadavg()[0]
+        print(f"{engine:6} {rows:,} rows: {wall:.1f} s, {cpu:.1f} s of the processor; load {load:.1f}", flush=True)
+        return found
+
+    def measure(engine: str) -> None:
         for rows, i in itertools.product(sizes, range(repeats)):
-            table, out = Path(folder, f"in-{rows}.csv"), Path(folder, f"{engine}-{rows}-{i}")
-            wall, cpu = time.perf_counter(), tree_seconds()
-            run(table, out, name, Options(workers=workers, limits=Limits()))
-            spent.setdefault((engine, rows), []).append((time.perf_counter() - wall, tree_seconds() - cpu))
-            seconds = " s, ".join(f"{one:.1f}" for one in spent[engine, rows][-1])
-            print(f"{engine:6} {rows:,} rows: {seconds} s of processor time", flush=True)
+            spent.setdefault((engine, rows), []).append(embed(engine, rows, i))
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         site = Path(folder, "site")
-        os.environ.update(install(site))
+        os.environ.update(install(site, hidden))
         sys.path.insert(0, str(site))
         name = str(site / "trivial.toml") if model == "trivial" else model
-        for rows in sizes:
+        for rows in (1000, *sizes):
             write(Path(folder, f"in-{rows}.csv"), rows, "text" if model == "trivial" else "smiles")
-        measure("local", featurize_blocks)
-        with cluster(None, workers):
-            measure("ray", featurize_on_ray)
+        measure("local")
+        wall, cpu = timed(lambda: stack.enter_context(cluster(None, workers)))
+        print(f"start of the cluster: {wall:.1f} s, {cpu:.1f} s of the processor")
+        embed("ray", 1000, -1)
+        measure("ray")
     # engine, wall or processor -> seconds of each size
     middle = {
         (engine, k): [statistics.median(one[k] for one in spent[engine, rows]) for rows in sizes]
@@ -250,6 +296,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1, help="of stream and running-cluster")
+    parser.add_argument("--hide", nargs="*", default=[], help="modules that running-cluster does as if not installed")
     parser.add_argument("--rate", type=float, default=2000, help="molecules in a second of one core")
     parser.add_argument("--cores", type=int, default=32, help="of a node")
     parser.add_argument("--bytes", type=float, default=1736, help="of a row of output")
@@ -260,7 +307,7 @@ def main() -> None:
     elif arguments.what == "stream":
         stream(arguments.model, arguments.rows, arguments.workers)
     elif arguments.what == "running-cluster":
-        on_running_cluster(arguments.rows, arguments.model, arguments.workers, arguments.repeats)
+        on_running_cluster(arguments.rows, arguments.model, arguments.workers, arguments.repeats, arguments.hide)
     elif arguments.what == "engines":
         variants = {
             f"{engine}, {workers} workers": ["--engine", engine, "--workers", str(workers), *more]

@@ -11,15 +11,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from molmv import formats
 from molmv.blocks import Block, write_block
@@ -41,6 +40,9 @@ from molmv.hashing import sha256
 from molmv.journal import Entry, Shard
 from molmv.limits import Limits
 from molmv.supervising import Worker
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OBJECT_STORE = 128 * 2**20  # bytes; blocks of text are small
 ATTEMPTS = 5  # to start a cluster
@@ -171,17 +173,18 @@ def _run(
     context.target_max_block_size = 1  # byte: every block of ours is one of Ray's, and goes to whoever is free
     sources = [{"source": str(source)} for source in plan.sources]
     files = ray.data.from_items(sources, override_num_blocks=len(sources))
-    blocks = files.map_batches(_Reader(plan, finished), batch_size=1, num_cpus=0.5)
+    arrow = {"batch_size": None, "batch_format": "pyarrow"}  # NumPy would make every text four times as long
+    blocks = files.map_batches(_Reader(plan, finished), num_cpus=0.5, **arrow)
     notes = blocks.map_batches(
         _Actor,
         fn_constructor_args=(plan, facts, out, wanted),
-        batch_size=1,
+        **arrow,
         compute=ray.data.ActorPoolStrategy(size=plan.options.workers),
         num_cpus=1,
         num_gpus=1 if plan.options.device.startswith("cuda") else 0,
     )
     for row in notes.iter_rows():
-        yield parse_json(row["note"])
+        yield parse_json(row["json"])
 
 
 class _Reader:
@@ -190,15 +193,25 @@ class _Reader:
     def __init__(self, plan: Plan, finished: frozenset[str]) -> None:
         self.plan, self.finished = plan, finished
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        for source in batch["source"]:
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        for source in batch["source"].to_pylist():
             rows = 0
             for block in read_blocks(self.plan, Path(source), 0):
                 rows += len(block)
                 if block.file not in self.finished:
-                    yield {"block": np.array([json.dumps(asdict(block))])}
-            note = {"source": Path(source).name, "length": rows}
-            yield {"block": np.array([json.dumps(note)])}
+                    yield _packed(vars(block))
+            yield _packed({"source": Path(source).name, "length": rows})
+
+
+def _packed(*found: dict[str, Any]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({"json": [json.dumps(one) for one in found]})
+
+
+def _forget_main() -> None:
+    """Python runs the main program again in each process that it spawns; Ray's is only good for importing Ray."""
+    vars(sys.modules["__main__"]).pop("__file__", None)
 
 
 class _Actor:
@@ -206,12 +219,13 @@ class _Actor:
 
     def __init__(self, plan: Plan, facts: Facts, out: Path, wanted: tuple[Any, ...]) -> None:
         self.schema, self.out = plan.schema(facts), out
+        _forget_main()
         workers = max(plan.options.workers, 2)  # one thread, and its share of the memory
         self.worker = Worker(load, wanted, plan.options.limits or Limits(), workers)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        notes = [self._one(parse_json(text)) for text in batch["block"]]
-        return {"note": np.array([json.dumps(note) for note in notes])}
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        # Not parse_json: the text is ours, and may be of any size.
+        return _packed(*(self._one(json.loads(text)) for text in batch["json"].to_pylist()))
 
     def _one(self, found: dict[str, Any]) -> dict[str, Any]:
         if "length" in found:

@@ -52,7 +52,7 @@ def library() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the tests of faults counted: each records ``("faults", [what, injected, survived, rows lost])``."""
+    """What was counted: each test of faults records ``("faults", [what, injected, survived, rows lost])``."""
     counts: dict[str, list[int]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:

@@ -1,36 +1,31 @@
 """Fuzzed files and SMILES: no crash, no stall, no error that is not molmv's, no row lost."""
 
+import sys
+from collections.abc import Callable
+
 import pytest
 from fuzzing import CHUNK, Told, fuzz
 
+Record = Callable[[str, object], None]
 
-def check(told: Told, capsys: pytest.CaptureFixture[str], what: str) -> None:
-    """Print the counts, for ``make test-all``; then refuse any fault."""
-    with capsys.disabled():
-        counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(told.outcomes.items()))
-        print(f"\n{told.cases} {what}, {len(told.faults)} crashes, stalls and foreign errors; {counts}")  # noqa: T201
+
+def check(told: Told, record_property: Record, what: str, inputs: int) -> None:
+    """Count them for the summary at the end of the tests; then refuse any fault."""
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(told.outcomes.items()))
+    sys.stdout.write(f"{told.cases} cases of {what}: {counts}\n")
+    record_property("faults", [what, inputs, inputs - len(told.faults), 0])
     assert told.faults == []
     assert sum(told.outcomes.values()) > 0
 
 
-@pytest.mark.parametrize("seed", [7])
-def test_some_files(seed: int, capsys: pytest.CaptureFixture[str]):
-    check(fuzz("files", seed, 140), capsys, "fuzzed files")
+@pytest.mark.parametrize(("seed", "count"), [(7, 140), pytest.param(0, 4000, marks=pytest.mark.slow)])
+def test_files(seed: int, count: int, record_property: Record):
+    check(fuzz("files", seed, count), record_property, "fuzzed files", count)
 
 
-@pytest.mark.parametrize("seed", [7])
-def test_some_smiles(seed: int, capsys: pytest.CaptureFixture[str]):
-    check(fuzz("smiles", seed, 6), capsys, f"chunks of {CHUNK} fuzzed SMILES")
-
-
-@pytest.mark.slow
-def test_many_files(capsys: pytest.CaptureFixture[str]):
-    check(fuzz("files", 0, 4000), capsys, "fuzzed files")
-
-
-@pytest.mark.slow
-def test_many_smiles(capsys: pytest.CaptureFixture[str]):
-    check(fuzz("smiles", 0, 220), capsys, f"chunks of {CHUNK} fuzzed SMILES")
+@pytest.mark.parametrize(("seed", "chunks"), [(7, 6), pytest.param(0, 220, marks=pytest.mark.slow)])
+def test_smiles(seed: int, chunks: int, record_property: Record):
+    check(fuzz("smiles", seed, chunks), record_property, "fuzzed SMILES", chunks * CHUNK)
 
 
 def test_a_crash_and_a_stall_are_told(tmp_path, monkeypatch):
