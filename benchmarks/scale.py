@@ -222,7 +222,7 @@ class Meter(threading.Thread):
 
 
 def on_running_cluster(sizes: list[int], model: str, workers: int, repeats: int, hidden: Sequence[str]) -> None:
-    """Both engines in this process. The local one comes first, so that no idle cluster is counted with it.
+    """Both engines in this process, in turn; a cluster each time, so that no idle one is counted with the local engine.
 
     The cluster is warm: it embeds a file of 1,000 rows before, for which Ray Data starts processes of its own.
     """
@@ -240,31 +240,35 @@ def on_running_cluster(sizes: list[int], model: str, workers: int, repeats: int,
         wall = time.perf_counter() - wall
         return wall, max(after - then for after, then in zip(meter.read(), before, strict=True))
 
-    def embed(engine: str, rows: int, i: int) -> tuple[float, float]:
+    def say(what: str, seconds: tuple[float, float]) -> None:
+        wall, cpu = seconds
+        print(f"{what}: {wall:.1f} s, {cpu:.1f} s of the processor; load {os.getloadavg()[0]:.1f}", flush=True)
+
+    def embed(engine: str, rows: int) -> tuple[float, float]:
         run = {"local": featurize_blocks, "ray": featurize_on_ray}[engine]
-        table, out = Path(folder, f"in-{rows}.csv"), Path(folder, f"{engine}-{rows}-{i}")
+        table, out = Path(folder, f"in-{rows}.csv"), Path(folder, "out")
         found = timed(lambda: run(table, out, name, Options(workers=workers, limits=Limits())))
         shutil.rmtree(out)
-        (wall, cpu), load = found, os.getloadavg()[0]
-        print(f"{engine:6} {rows:,} rows: {wall:.1f} s, {cpu:.1f} s of the processor; load {load:.1f}", flush=True)
+        say(f"{engine:6} {rows:,} rows", found)
         return found
 
     def measure(engine: str) -> None:
-        for rows, i in itertools.product(sizes, range(repeats)):
-            spent.setdefault((engine, rows), []).append(embed(engine, rows, i))
+        for rows in sizes:
+            spent.setdefault((engine, rows), []).append(embed(engine, rows))
 
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         site = Path(folder, "site")
         os.environ.update(install(site, hidden))
         sys.path.insert(0, str(site))
         name = str(site / "trivial.toml") if model == "trivial" else model
         for rows in (1000, *sizes):
             write(Path(folder, f"in-{rows}.csv"), rows, "text" if model == "trivial" else "smiles")
-        measure("local")
-        wall, cpu = timed(lambda: stack.enter_context(cluster(None, workers)))
-        print(f"start of the cluster: {wall:.1f} s, {cpu:.1f} s of the processor")
-        embed("ray", 1000, -1)
-        measure("ray")
+        for _ in range(repeats):
+            measure("local")
+            with ExitStack() as stack:
+                say("start of a cluster", timed(lambda stack=stack: stack.enter_context(cluster(None, workers))))
+                embed("ray", 1000)
+                measure("ray")
     # engine, wall or processor -> seconds of each size
     middle = {
         (engine, k): [statistics.median(one[k] for one in spent[engine, rows]) for rows in sizes]
