@@ -37,6 +37,20 @@ def test_every_fold_and_strength_is_scikit_learns(kind):
         np.testing.assert_allclose(margins[:, column], model.decision_function(scaler.transform(X)), atol=5e-3)
 
 
+def test_strongly_correlated_features_take_few_steps():
+    random = np.random.default_rng(5)
+    basis = np.linalg.qr(random.normal(size=(40, 40)))[0]
+    X = ((random.normal(size=(400, 40)) * np.logspace(0, -3, 40)) @ basis).astype(np.float32)
+    X /= X.std(0)
+    y = (X @ random.normal(size=40) + random.normal(size=400) > 0).astype(np.float32)
+    whole = torch.ones(400, 1, dtype=torch.bool)
+    fitted = fit_logistic(torch.from_numpy(X), torch.from_numpy(y)[:, None], whole, torch.tensor([100.0]), max_iter=40)
+    scaler = StandardScaler().fit(X)
+    model = LogisticRegression(C=100.0, tol=1e-8, max_iter=100_000).fit(scaler.transform(X), y)
+    said = fitted.margins(torch.from_numpy(X))[:, 0].numpy()
+    np.testing.assert_allclose(said, model.decision_function(scaler.transform(X)), atol=0.05)
+
+
 def test_a_constant_feature_changes_nothing():
     X, y = problem("dense")
     rows, labels = torch.ones(len(y), 1, dtype=torch.bool), torch.from_numpy(y.astype(np.float32))[:, None]
