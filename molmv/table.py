@@ -359,11 +359,12 @@ def _open_parquet(file: TextFile, modality: Modality, column: str | None, id_col
     file.close()
     try:
         parquet = pq.ParquetFile(file.path, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
+        schema = parquet.schema_arrow
+        names = schema.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file.name} is a damaged parquet file: {error}.", "Write or copy it again.") from error
-    schema = parquet.schema_arrow
-    value = schema.names[_input_position(file, schema.names, modality, column)]
-    label = None if id_column is None else schema.names[_position(file, schema.names, id_column)]
+    value = names[_input_position(file, names, modality, column)]
+    label = None if id_column is None else names[_position(file, names, id_column)]
     kind = schema.field(value).type
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
@@ -381,7 +382,7 @@ def _open_parquet(file: TextFile, modality: Modality, column: str | None, id_col
                 for cell, label_value in zip(values, ids, strict=True):
                     yield Row(_value(cell, file, modality), None if label_value is None else str(label_value))
                 done += len(values)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # Arrow does not look whether text is UTF-8
             raise InputError(f"{file.name} is damaged after row {done}: {error}.", "Write or copy it again.") from error
         finally:
             parquet.close()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from molmv.errors import InputError
 from molmv.table import Chunk, open_table
 
 
@@ -192,6 +193,17 @@ def test_parquet_text(tmp_path: Path, kind: pa.DataType):
     (chunk,) = read(tmp_path / "in.parquet", id_column="id")
     assert chunk.values == ["CCO", None, "", "CCN"]
     assert chunk.ids == ["7", None, "8", "9"]
+
+
+@pytest.mark.parametrize("damaged", [b"benzene", b"smiles"])
+def test_parquet_whose_text_is_not_utf8(tmp_path: Path, damaged: bytes):
+    path = tmp_path / "in.parquet"
+    pq.write_table(
+        pa.table({"smiles": ["benzene"]}), path, compression="none", use_dictionary=False, store_schema=False
+    )
+    path.write_bytes(path.read_bytes().replace(damaged, b"\xad" + damaged[1:]))
+    with pytest.raises(InputError, match="damaged"):
+        read(path, column="smiles" if damaged == b"benzene" else None)
 
 
 def test_parquet_is_known_by_its_bytes(tmp_path: Path):
