@@ -13,8 +13,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from molmv.limits import Limits
 from molmv.supervising import Worker
 
 if TYPE_CHECKING:
+    import psutil
     import pyarrow as pa
 
 OBJECT_STORE = 128 * 2**20  # bytes; blocks of text are small
@@ -144,14 +145,17 @@ def cluster(address: str | None, workers: int) -> Iterator[None]:
 
 def _patiently(start: Callable[[], Any]) -> None:
     """Ray gives its own start 30 seconds, which are too few on a busy machine."""
+    import psutil
     import ray
 
+    before = set(psutil.Process().children())
     for attempt in range(ATTEMPTS):
         try:
             start()
             return
         except Exception as error:  # Ray's own is a plain Exception
             ray.shutdown()
+            _end(set(psutil.Process().children()) - before)
             if "timed out" not in str(error):
                 raise
             if attempt == ATTEMPTS - 1:
@@ -159,6 +163,20 @@ def _patiently(start: Callable[[], Any]) -> None:
                     f"Ray did not start in {ATTEMPTS} attempts of 30 seconds.",
                     "Is the machine too busy? A cluster that runs already can be named with --address.",
                 ) from error
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    """End those that are Ray's: a start that it gives up would leave them until this process ends."""
+    import psutil
+    import ray
+
+    home = str(Path(ray.__file__).parent)
+    for process in processes:
+        with suppress(psutil.Error):  # it has just ended
+            if home in " ".join(process.cmdline()):
+                for one in [*process.children(recursive=True), process]:
+                    one.kill()
+                process.wait(10)
 
 
 def _run(

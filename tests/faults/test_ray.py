@@ -1,5 +1,6 @@
 """The Ray engine writes the folder that the local engine writes, also when an actor is killed in the middle."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -13,7 +14,7 @@ pytest.importorskip("ray", reason="Ray is not installed")
 
 from molmv.errors import OutputError, ProcessError
 from molmv.featurizing_blocks import Options, featurize_blocks, merge_blocks
-from molmv.scale import cluster, featurize_on_ray
+from molmv.scale import _patiently, cluster, featurize_on_ray
 
 BLOCKS = 12
 
@@ -93,3 +94,24 @@ def test_resumed_by_block(table: Path, tmp_path: Path, ray_cluster: None, poison
     again = Options(id_column="id", chunk_size=10, workers=1, resume=True)
     assert featurize_on_ray(table, tmp_path / "ray", card, again).computed <= 10 * BLOCKS - 4 - 30
     assert merge_blocks(tmp_path / "ray", tmp_path / "out.parquet").rows == 10 * BLOCKS - 4
+
+
+def test_a_start_that_is_given_up_leaves_no_process(monkeypatch: pytest.MonkeyPatch):
+    import ray
+
+    home, left = str(Path(ray.__file__).parent), []
+
+    def start() -> None:
+        if not left:
+            for argument in (home, "not Ray's"):
+                command = [sys.executable, "-c", "import time; time.sleep(600)", argument]
+                left.append(psutil.Popen(command))
+            raise RuntimeError("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    _patiently(start)
+    rays, other = left
+    assert not rays.is_running()
+    assert other.is_running()
+    other.kill()
+    other.wait()
