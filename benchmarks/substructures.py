@@ -85,9 +85,8 @@ def most_alike(X: np.ndarray, discrete: bool, count: int) -> tuple[np.ndarray, n
     """Row numbers of the most similar other rows, and the distance of the most similar one."""
     A = torch.from_numpy(X)
     if discrete:
-        least = torch.stack([torch.minimum(row, A).sum(1) for row in A])
-        total = A.sum(1)
-        similar = least / (total[:, None] + total - least).clamp_min(1)
+        both, apart = A.sum(1)[:, None] + A.sum(1), torch.cdist(A, A, p=1)
+        similar = (both - apart) / (both + apart).clamp_min(1)  # Tanimoto's: the smaller counts over the larger
     else:
         A = torch.nn.functional.normalize(A, dim=1)
         similar = A @ A.T

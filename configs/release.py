@@ -37,7 +37,9 @@ def protocol_table(results: Path, name: str) -> list[str]:
         if not path.exists():
             continue
         table = pd.read_csv(path).rename(columns=columns)
-        table["metric"] = table.get("metric", "AUROC") + (", " + table["head"] if "head" in table else "")
+        table["metric"] = table.get("metric", "AUROC")
+        for kind in ("head", "split"):
+            table["metric"] += ", " + table[kind] if kind in table else ""
         for metric, rows in table.groupby("metric", sort=False):
             means = rows.groupby("model", sort=False)["score"].agg(["mean", "size"])
             means = means[means["size"] == means["size"].max()]  # of others only some sets are finished
