@@ -127,7 +127,7 @@ def look(
     return {
         "environments": recovered(X, Y, model.discrete, train),
         "substituents": linear_accuracy(one - parent, group, rows[:half], rows[half:]),
-        "isomers": float(np.median(apart) / np.median(gap)),
+        "isomers": float(np.nanmedian(apart) / np.nanmedian(gap)),
         "neighbours": float(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(alike, counts, strict=True)])),
     }
 
