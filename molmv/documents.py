@@ -51,20 +51,24 @@ def read_json_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
             raise ValueError(_TOO_LARGE)
 
 
-def parse_json(text: str | bytes) -> dict[str, Any]:
+def parse_json(text: str | bytes, most: int | None = None) -> dict[str, Any]:
     """A JSON object.
 
+    Args:
+        text: of the object.
+        most: characters or bytes at most, 64 MiB by default; more only for what this program wrote a moment ago.
+
     Raises:
-        ValueError: it is none, over 64 MiB, or nested too deeply.
+        ValueError: it is none, too long, or nested too deeply.
     """
-    found = _parse(text)
+    found = _parse(text, most)
     if not isinstance(found, dict):
         raise ValueError(f"expected a JSON object, found a {type(found).__name__}.")
     return found
 
 
-def _parse(text: str | bytes) -> Any:
-    if len(text) > MAX_BYTES:
+def _parse(text: str | bytes, most: int | None = None) -> Any:
+    if len(text) > (MAX_BYTES if most is None else most):
         raise ValueError(_TOO_LARGE)
     try:
         found = json.loads(text)

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 SPARSE = 0.15
+FARTHEST = 1e6  # standard deviations
 
 
 class Batch(Protocol):
@@ -68,13 +69,20 @@ def mean_and_scale(X: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray]
     return X.mean(0), np.where(scale > 0, scale, 1.0)
 
 
+def z_scores(
+    X: Float[np.ndarray, "n d"], mean: Float[np.ndarray, " d"], scale: Float[np.ndarray, " d"]
+) -> Float32[np.ndarray, "n d"]:
+    """Deviations from the mean; cut where a descriptor is 1e30 in one row, so that their squares stay finite."""
+    return ((X - mean) / scale).clip(-FARTHEST, FARTHEST).astype(np.float32)
+
+
 class _Dense:
     def __init__(self, X: np.ndarray, fitted_on: Sequence[np.ndarray]) -> None:
         self.rows, self.dim = X.shape
         copies = []
         for rows in fitted_on:
             mean, scale = mean_and_scale(X[rows])
-            copies.append(torch.from_numpy(((X - mean) / scale).astype(np.float32)))
+            copies.append(torch.from_numpy(z_scores(X, mean, scale)))
         self._copies = torch.cat(copies)
         self._offset = torch.arange(len(copies))[:, None] * self.rows
         self._buffer = torch.empty(0)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch.nn.functional import normalize
 
 from molmv.evaluate import metrics
-from molmv.evaluate.features import make_features, mean_and_scale
+from molmv.evaluate.features import make_features, mean_and_scale, z_scores
 from molmv.evaluate.forest import CutForest
 from molmv.evaluate.logistic import fit_logistic
 from molmv.evaluate.probes import Probes, predict, train
@@ -87,7 +87,7 @@ def filled(X: Float[np.ndarray, "n d"], train: np.ndarray) -> Float[np.ndarray, 
 def scaled(X: Float[np.ndarray, "n d"], *others: np.ndarray) -> tuple[np.ndarray, ...]:
     """z-scored by the mean and standard deviation of the first; constant features become 0."""
     mean, scale = mean_and_scale(X)
-    return tuple(((part - mean) / scale).astype(np.float32) for part in (X, *others))
+    return tuple(z_scores(part, mean, scale) for part in (X, *others))
 
 
 def linear(data: Data) -> Fitted:

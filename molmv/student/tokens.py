@@ -141,8 +141,7 @@ class KnownWords:
         vocabulary: its tokens.
 
     Example:
-        >>> import json
-        >>> said = json.loads(train_vocabulary(["a word", "two words"], 30))
+        >>> said = parse_json(train_vocabulary(["a word", "two words"], 30))
         >>> KnownWords(said, {"[UNK]": 0, "word": 1, "##s": 2, "!": 3})(["word", "Word!", "words", "wörd"])
         [[1], [1, 3], None, None]
     """

@@ -111,3 +111,15 @@ def test_refused_rows_get_the_mean_of_the_training_rows():
 def test_descriptors_of_any_size_can_be_scaled():
     X = np.array([[3e38, 1], [-3e38, 2], [0, 3]], dtype=np.float32)
     assert np.isfinite(heads.scaled(X)[0]).all()
+
+
+@pytest.mark.parametrize("head", ["linear", "knn", "mlp"])
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_a_descriptor_of_1e35_in_one_row_ends_nothing(head, kind):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(80, 5))
+    X[70, 2] = 1e35
+    y = (X[:, 0] > 0).astype(float) if kind == "classification" else X[:, 0]
+    fitted = HEADS[head](Data(X[:60], y[:60], X[60:], kind, np.arange(60) % 5, False))
+    assert np.isfinite(fitted.prediction).all()
+    assert np.isfinite(fitted.cv)
