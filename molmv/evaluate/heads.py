@@ -158,15 +158,15 @@ def neighbour_means(
 ) -> Float[np.ndarray, "m ks"]:
     """Mean label of the 1, 3, … nearest training rows of each test row."""
     A, B = map(torch.from_numpy, scaled(X, X_test))
+    squares = A.square().sum(1)
     if not tanimoto:
         A, B = normalize(A), normalize(B)
-    a, b = A.square().sum(1), B.square().sum(1)
     most = min(NEIGHBOURS[-1], len(A))
     nearest = []
-    for piece, square in zip(B.split(2048), b.split(2048), strict=True):
+    for piece in B.split(2048):
         similar = piece @ A.T
         if tanimoto:
-            similar /= (square[:, None] + a).sub_(similar).clamp_min_(1e-8)
+            similar /= (piece.square().sum(1)[:, None] + squares).sub_(similar).clamp_min_(1e-8)
         nearest.append(torch.topk(similar, most, dim=1).indices.numpy())
     labels = y[np.concatenate(nearest)]
     return np.stack([labels[:, : min(k, most)].mean(axis=1) for k in NEIGHBOURS], axis=1)

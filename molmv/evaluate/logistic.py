@@ -4,7 +4,7 @@ Each column of the problem minimises ``mean(log(1 + exp(-±margin))) + |w|² / (
 z-scored on these rows: what scikit-learn's ``StandardScaler`` and ``LogisticRegression`` do one by one. The method is
 L-BFGS (Nocedal & Wright, algorithm 7.4) on all columns together, begun at the Hessian that the features would give if
 every row were as uncertain as the share of class 1: embeddings are strongly correlated, and without it weak penalties
-take hundreds of steps, with it some twenty. A step costs two matrix products, because margins are linear along the
+take hundreds of steps, with it some fifty. A step costs two matrix products, because margins are linear along the
 direction and the line search needs none.
 """
 
@@ -53,7 +53,7 @@ def fit_logistic(
     """
     problem = whole = _Problem(X, y, rows, C)
     # Fingerprints are hardly correlated, and products that skip their zeros cost less than a change of axes.
-    curved = _Curvature(whole, whole.X.X) if isinstance(whole.X, _Dense) else _Flat()
+    curved = _Curvature(whole, whole.X.X) if isinstance(whole.X, _Dense) else _NoCurvature()
     W = X.new_zeros(X.shape[1] + 1, len(C))
     active = torch.arange(len(C))
     w, M = W.clone(), X.new_zeros(y.shape)
@@ -86,7 +86,7 @@ def fit_logistic(
     return Logistic(coef, W[-1] - (whole.mean * coef).sum(0))
 
 
-def _direction(g: Tensor, history: list[tuple[Tensor, Tensor, Tensor]], curved: _Curvature | _Flat) -> Tensor:
+def _direction(g: Tensor, history: list[tuple[Tensor, Tensor, Tensor]], curved: _Curvature | _NoCurvature) -> Tensor:
     """The two-loop recursion, column by column."""
     q, coefficients = g.clone(), []
     for s, u, rho in reversed(history):
@@ -103,10 +103,10 @@ def _direction(g: Tensor, history: list[tuple[Tensor, Tensor, Tensor]], curved: 
     return -q
 
 
-class _Flat:
+class _NoCurvature:
     """Nothing is known of the Hessian."""
 
-    def take(self, columns: Tensor) -> _Flat:
+    def take(self, columns: Tensor) -> _NoCurvature:
         return self
 
     def divide(self, g: Tensor) -> Tensor:
@@ -119,13 +119,13 @@ class _Curvature:
     Axes along which the rows hardly spread are not told apart: in float32 they would be noise.
     """
 
-    FLAT = 1e-3
+    LEAST_SPREAD = 1e-3  # of the largest
 
     def __init__(self, problem: _Problem, X: Tensor) -> None:
         X = (X - problem.mean.mean(1)) / problem.scale.mean(1)
         wide = X.shape[1] > X.shape[0]
         spread, axes = torch.linalg.eigh((X @ X.T if wide else X.T @ X) / len(X))
-        kept = spread > self.FLAT * spread[-1]
+        kept = spread > self.LEAST_SPREAD * spread[-1]
         self.spread, axes = spread[kept], axes[:, kept]
         self.axes = X.T @ (axes / (len(X) * self.spread).sqrt()) if wide else axes
         share = (problem.weight * problem.y).sum(0)

@@ -56,16 +56,18 @@ class Probes:
 
     def above(self, h: Float[Tensor, "probes n hidden"]) -> Float[Tensor, "probes n"]:
         """Logits or values from the first layer's products, without its bias."""
-        z = torch.native_layer_norm(h + self.first_bias, (self.hidden,), None, None, EPSILON)[0]
-        return torch.baddbmm(self.last_bias, (z * self.gain + self.shift).relu_(), self.last).squeeze(2)
+        return self._layers(h)[-1]
+
+    def _layers(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The normal layer, its inverse deviations, the activations, and what is said."""
+        z, _, deviation = torch.native_layer_norm(h + self.first_bias, (self.hidden,), None, None, EPSILON)
+        a = (z * self.gain).add_(self.shift).relu_()
+        return z, deviation, a, torch.baddbmm(self.last_bias, a, self.last).squeeze(2)
 
     def differentiate(self, X: Batch, target: Float[Tensor, "probes n"], classification: bool) -> None:
         """Set ``gradient``, of the mean over the rows of cross-entropy or squared error, each probe's own."""
         first, first_bias, gain, shift, last, last_bias = self._parts(self.gradient)
-        h = X.times(self.first)
-        z, _, deviation = torch.native_layer_norm(h.add_(self.first_bias), (self.hidden,), None, None, EPSILON)
-        a = (z * self.gain).add_(self.shift).relu_()
-        said = torch.baddbmm(self.last_bias, a, self.last).squeeze(2)
+        z, deviation, a, said = self._layers(X.times(self.first))
         error = (said.sigmoid_() - target if classification else (said - target).mul_(2)).div_(target.shape[1])
         last_bias.copy_(error.sum(1)[:, None, None])
         torch.bmm(a.transpose(1, 2), error[:, :, None], out=last)
