@@ -11,15 +11,13 @@ has mapped, which the system takes back when it needs them.
 from __future__ import annotations
 
 import argparse
-import gzip
-import itertools
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
-from distill_speed import TEACHERS, stores
+from distill_speed import TEACHERS, copy_rows, stores
 
 from molmv.hashing import sha256
 
@@ -56,9 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as place:
         folder = Path(place)
         corpus, config = folder / "corpus.smi", folder / "distill.toml"
-        opener = gzip.open if args.corpus.suffix == ".gz" else open
-        with opener(args.corpus, "rt") as source, corpus.open("w") as out:
-            out.writelines(itertools.islice(itertools.cycle(source), args.rows))
+        copy_rows(args.corpus, args.rows, corpus)
         stores(folder, args.rows, sha256(corpus))
         names = ", ".join(f'"{name}"' for name in TEACHERS)
         config.write_text(CONFIG.format(folder=folder, corpus=corpus, teachers=names, steps=args.steps))

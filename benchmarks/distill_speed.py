@@ -9,6 +9,8 @@ autocast that ``molmv distill`` trains with unless told otherwise; the plain loo
 """
 
 import argparse
+import gzip
+import itertools
 import statistics
 import tempfile
 import time
@@ -33,6 +35,13 @@ TEACHERS = {
     "gcn": (300, "float16"), "sage": (300, "float16"), "bert": (256, "float16"), "maccs": (167, "bits"),
 }  # fmt: skip
 NOISE, SEED = 1.0, 0
+
+
+def copy_rows(corpus: Path, rows: int, out: Path) -> None:
+    """The first rows of a corpus; again from its beginning when it is shorter."""
+    opener = gzip.open if corpus.suffix == ".gz" else open
+    with opener(corpus, "rt") as source, out.open("w") as target:
+        target.writelines(itertools.islice(itertools.cycle(source), rows))
 
 
 def stores(folder: Path, rows: int, corpus: str = "0" * 64) -> dict[str, EmbeddingStore]:
@@ -146,14 +155,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        import gzip
-
-        opener = gzip.open if given.corpus.suffix == ".gz" else open
-        with opener(given.corpus, "rt") as source:
-            lines = [next(source) for _ in range(given.molecules)]
         corpus = Path(folder) / "corpus.smi"
-        corpus.write_text("".join(lines))
-        kept = stores(Path(folder), len(lines))
+        copy_rows(given.corpus, given.molecules, corpus)
+        kept = stores(Path(folder), given.molecules)
         for layers, width in ((5, 256), (10, 512)):
             sizes = {"layers": layers, "width": width, "embedding": 512}
             compare(sizes, read_corpus(corpus, sizes), kept, given)

@@ -115,14 +115,13 @@ def recovered(X: np.ndarray, Y: np.ndarray, discrete: bool, train: int) -> float
 
 
 def look(
-    model: Contender, smiles: list[str], pairs: list[tuple[str, str, str, int]], Y: np.ndarray
+    model: Contender, smiles: list[str], pairs: list[tuple[str, str, str, int]], Y: np.ndarray, counts: np.ndarray
 ) -> dict[str, float]:
-    """The four numbers of one model."""
+    """The four numbers of one model; ``counts``: each molecule's neighbours by ECFP counts."""
     X, (parent, one, other) = model.vectors(smiles), (model.vectors([p[i] for p in pairs]) for i in range(3))
     train, half = round(len(smiles) * TRAIN), round(len(pairs) * TRAIN)
     group, rows = np.array([pair[3] for pair in pairs]), np.arange(len(pairs))
     alike, gap = most_alike(X, model.discrete, 10)
-    counts, _ = most_alike(contender("ecfp-count").vectors(smiles), True, 10)
     apart = distances(one, other, model.discrete)
     return {
         "environments": recovered(X, Y, model.discrete, train),
@@ -145,11 +144,11 @@ def main() -> None:
         number = int(random.integers(len(GROUPS)))
         if made := substituted(text, GROUPS[number], 2, random):
             pairs.append((text, *made, number))
-    Y = environments(smiles, 100)
+    Y, (counts, _) = environments(smiles, 100), most_alike(contender("ecfp-count").vectors(smiles), True, 10)
     print(f"{len(smiles)} molecules, {Y.shape[1]} environments, {len(pairs)} pairs", flush=True)
     rows = []
     for name in args.models:
-        rows.append({"model": name, **look(contender(name), smiles, pairs, Y)})
+        rows.append({"model": name, **look(contender(name), smiles, pairs, Y, counts)})
         print(rows[-1], flush=True)
         with (ROOT / "benchmarks" / "results" / "substructures.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
