@@ -16,8 +16,9 @@ from molmv import formats
 from molmv.atomic import replacing
 from molmv.documents import parse_json
 from molmv.errors import InputError
-from molmv.npz import Npz, check_unpacked
+from molmv.npz import Npz
 from molmv.rows import STATUSES, VALID, Rows
+from molmv.unpacking import check_unpacked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from molmv.errors import InputError
-from molmv.npz import check_unpacked
+from molmv.unpacking import check_unpacked
 
 STDIN = "-"
 _BOMS = {

@@ -17,7 +17,8 @@ from jaxtyping import Float32, Shaped
 
 from molmv.errors import InputError
 from molmv.modality import of
-from molmv.npz import Npz, check_unpacked, map_numbers, npy_header
+from molmv.npz import Npz, map_numbers, npy_header
+from molmv.unpacking import check_unpacked
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 from molmv.cards import UNKNOWN, TeacherCard
 from molmv.errors import InputError, WeightsError
 from molmv.hashing import sha256
-from molmv.npz import check_unpacked
+from molmv.unpacking import check_unpacked
 
 COMPUTED, TO_DOWNLOAD, UNVERIFIABLE = "computed", "to download", "hash unknown"
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx")
@@ -187,9 +187,9 @@ def cache_folder() -> Path:
     """Where downloads are kept: ``MOLMV_HOME``, else the user's cache folder."""
     if home := os.environ.get("MOLMV_HOME"):
         return Path(home)
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("molmv"))
+    return platformdirs.user_cache_path("molmv")
 
 
 def _cache(card: TeacherCard) -> Path:

@@ -19,7 +19,7 @@ import torch
 from hostile import CARD, CONFIG, KINDS, SIZES, reseal_pair, reseal_store
 from safetensors.torch import save
 
-from molmv import npz, textfile
+from molmv import textfile, unpacking
 from molmv.arrow_file import read_arrow
 from molmv.cards import read_card
 from molmv.distill.config import read_config
@@ -106,7 +106,7 @@ def bomb(size: int) -> bytes:
 
 
 def test_a_zip_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(npz, "_FREE", MIB)
+    monkeypatch.setattr(unpacking, "_FREE", MIB)
     path = tmp_path / "a.npz"
     path.write_bytes(bomb(8 * MIB))
     with little_memory(4 * MIB):
@@ -125,7 +125,7 @@ def test_a_zip_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("line", [b"C" * 99 + b"\n", b"C"])
 def test_a_gzip_bomb(line: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(npz, "_FREE", MIB)
+    monkeypatch.setattr(unpacking, "_FREE", MIB)
     monkeypatch.setattr(textfile, "MAX_LINE", MIB // 4)
     path = tmp_path / "in.csv.gz"
     path.write_bytes(gzip.compress(b"smiles\n" + line * (8 * MIB // len(line))))
@@ -146,7 +146,7 @@ def test_an_honest_archive_of_a_dull_file_is_read(tmp_path: Path):
 
 
 def test_a_parquet_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(npz, "_FREE", MIB)
+    monkeypatch.setattr(unpacking, "_FREE", MIB)
     rows = 100_000
     cells = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(rows * 16, np.float32)), 16)
     table = {"row": np.arange(rows), "smiles": ["C"] * rows, "status": ["ok"] * rows, "reason": [""] * rows}

@@ -88,7 +88,7 @@ def test_the_mirror_comes_before_the_cache(mirror: Path, cache: Path) -> None:
 
 def test_without_a_home_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MOLMV_HOME")
-    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "user" / project)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda project: tmp_path / "user" / project)
     path = put(tmp_path / "user" / "molmv" / "weights" / SHA[:16] / "w.pth")
     assert weights.locate(card(source="https://nowhere.invalid/w.pth")) == path
 

@@ -66,9 +66,9 @@ def home() -> Path:
     """The folder of caches: ``MOLMV_HOME``, else the user's."""
     if chosen := os.environ.get("MOLMV_HOME"):
         return Path(chosen)
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("molmv"))
+    return platformdirs.user_cache_path("molmv")
 
 
 def fetch(url: str, sha256: str, path: Path) -> Path:

@@ -232,9 +232,9 @@ GOLDEN = {
 @pytest.fixture(scope="session")
 def downloads() -> str:
     """The user's own cache: only weights that were downloaded before the tests are there."""
-    import pooch
+    import platformdirs
 
-    return str(pooch.os_cache("molmv"))
+    return str(platformdirs.user_cache_path("molmv"))
 
 
 class Rxnfp(AdapterSuite):
