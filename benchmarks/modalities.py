@@ -17,6 +17,8 @@ import csv
 import multiprocessing
 import os
 import re
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -179,17 +181,12 @@ def train(cell: tuple[str, str, int], name: str) -> None:
 
 def turn(cell: tuple[str, str, int], name: str) -> None:
     """One student in the space of its teachers, beside it; see :mod:`molmv.student.turning`."""
-    from molmv.models import load_student
-    from molmv.student.checkpoint import load_checkpoint, save_checkpoint
-    from molmv.student.turning import turned
-
     study, place, (loss, teacher, _) = STUDIES[name], folder(name, cell), cell
     if loss == "none" or not study.turn or (place / "turned" / "config.json").exists():
         return
     teachers = study.turn if teacher == "all" else (teacher,)
-    sample = (ROOT / study.corpus).read_text().splitlines()[:TURNED_BY]
-    found = turned(load_checkpoint(place / "student"), load_student(place), sample, teachers)
-    save_checkpoint(found, place / "turned")
+    command = [sys.executable, ROOT / "configs" / "turn.py", place, ROOT / study.corpus, "-o", place / "turned"]
+    subprocess.run([*command, "--heads", *teachers, "--rows", str(TURNED_BY)], check=True)
 
 
 def evaluate(name: str, compute: bool = True) -> None:

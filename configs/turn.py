@@ -1,62 +1,87 @@
-"""Turn a graph student's embedding onto its main directions: fewer numbers that say nearly the same.
+"""A student's embedding under another linear map, folded into its last layer (molmv/student/turning.py).
 
-    python configs/turn.py build/molmv-base/student build/corpus.smi --width 512 -o build/molmv-base-512
+    python configs/turn.py build/text/static build/text/corpus.txt --heads -o build/text/static-turned
+    python configs/turn.py build/molmv-small build/corpus.smi --to minimol ecfp-count maccs -o build/molmv-small-turned
+    python configs/turn.py build/molmv-base build/corpus.smi --width 512 -o build/molmv-base-512
 
-The principal components of the embeddings of the corpus' first molecules, the largest ``--width`` of them, then turned at
-random: so each number of the new embedding carries a share of every component, as before, and a probe that scales them
-does not blow up the smallest. All of it is linear and becomes part of the readout: no layer is added. No label is read.
+``--heads``: into the space of what its linear heads say of the teachers, so that its distances are theirs. ``--to``: into
+that of these teachers, standardised; heads are fitted to their vectors of the corpus' first inputs, so that whoever has
+no heads, or heads with hidden layers, can be turned as well. ``--width``: onto the main directions of that, for fewer
+numbers. No label is read.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from molmv.models import load_student
-from molmv.student.checkpoint import load_checkpoint, save_checkpoint
+from molmv.embedder import Embedder
+from molmv.modality import read_by
+from molmv.models import load_student, load_teacher
+from molmv.student.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from molmv.student.embed import Student
+from molmv.student.turning import LinearHead, linear_head, main_directions, teacher_space, turned
+from molmv.table import open_table
 
-ROWS = 8000
+ALL = "all"
 
 
-def turn(folder: Path, corpus: Path, width: int, out: Path) -> None:
-    """Write the turned student."""
-    checkpoint, student = load_checkpoint(folder), load_student(folder, device="cpu")
-    with corpus.open(encoding="utf-8") as file:
-        smiles = [line.split()[0] for line, _ in zip(file, range(ROWS), strict=False)]
-    vectors = student.embed(student.screen(smiles)).astype(np.float64)
-    vectors = vectors[np.isfinite(vectors).all(1)]
-    centre = vectors.mean(0)
-    spread, axes = np.linalg.eigh(np.cov((vectors - centre).T))
-    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))[0]
-    turned = torch.from_numpy(axes[:, ::-1][:, :width] @ rotation)
-    readout = student.encoder.readout.turned(turned.T, -turned.T @ torch.from_numpy(centre))
-    weights = {**checkpoint.weights, **{f"readout.{name}": weight for name, weight in readout.items()}}
-    kept = float(spread[::-1][:width].sum() / spread.sum())
-    about = {
-        **checkpoint.provenance,
-        "turned": {"from": checkpoint.config["embedding"], "variance_kept": round(kept, 4)},
-    }
-    sizes = {**checkpoint.config, "embedding": width}
-    save_checkpoint(replace(checkpoint, weights=weights, config=sizes, provenance=about, digest=""), out)
-    check = load_student(out, device="cpu").embed(student.screen(smiles[:200]))
-    expected = (student.embed(student.screen(smiles[:200])) - centre) @ turned.numpy()
-    print(
-        f"{out}: {width} of {len(centre)}, {kept:.1%} of the variance, off by {np.nanmax(np.abs(check - expected)):.1e}"
-    )
+def vectors(embedder: Embedder, inputs: list[str]) -> np.ndarray:
+    return embedder.embed(embedder.screen(inputs))
+
+
+def turn(student: Student, inputs: list[str], heads: Mapping[str, LinearHead], width: int, name: str) -> Checkpoint:
+    """The turned student.
+
+    Args:
+        student: as it is.
+        inputs: a sample of its corpus.
+        heads: of the teachers to whose space it is turned; with none, it stays.
+        width: numbers of the new embedding; 0 for as many as before.
+        name: of the new student.
+    """
+    Z = vectors(student, inputs)
+    A, a = torch.eye(Z.shape[1], dtype=torch.float64), torch.zeros(Z.shape[1], dtype=torch.float64)
+    about: dict[str, object] = {}
+    if heads:
+        A, a = teacher_space(list(heads.values()), torch.from_numpy(Z[np.isfinite(Z).all(1)]))
+        about["turned_to"] = list(heads)
+    if width:
+        (B, b), kept = main_directions(Z @ A.numpy().T + a.numpy(), width)
+        A, a = B @ A.double(), B @ a.double() + b
+        about["turned"] = {"from": Z.shape[1], "variance_kept": round(kept, 4)}
+    return turned(load_checkpoint(student.folder), name, A, a, **about)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("student", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("student", type=Path, help="folder of a distillation, or of a student")
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--width", type=int, required=True)
+    parser.add_argument("--heads", nargs="*", metavar="TEACHER", help="by its heads for these; for all by default")
+    parser.add_argument("--to", nargs="+", default=[], metavar="TEACHER")
+    parser.add_argument("--width", type=int, default=0)
+    parser.add_argument("--rows", type=int, default=8000, help="inputs of the corpus to look at")
+    parser.add_argument("--name", default="", help="of the new student; by default …-turned")
     parser.add_argument("-o", "--out", type=Path, required=True)
     arguments = parser.parse_args()
-    turn(arguments.student, arguments.corpus, arguments.width, arguments.out)
+    student = load_student(arguments.student, device="cpu")
+    (chunk,) = islice(open_table(arguments.corpus, modality=read_by(student)).chunks(arguments.rows), 1)
+    inputs = list(chunk.values)
+    heads = {}
+    if arguments.heads is not None:
+        heads = {name: student.heads.linear(name) for name in arguments.heads or student.heads.teachers}
+    if arguments.to:
+        Z = vectors(student, inputs)
+        heads |= {name: linear_head(Z, vectors(load_teacher(name), inputs)) for name in arguments.to}
+    checkpoint = turn(student, inputs, heads, arguments.width, arguments.name or f"{student.name}-turned")
+    save_checkpoint(checkpoint, arguments.out)
+    about = [checkpoint.provenance[key] for key in ("turned_to", "turned") if key in checkpoint.provenance]
+    print(arguments.out, *about)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ NOT_RUN = {
     "molmv distill configs/text-static.toml": "the stores of the line before; tests/distill trains one of its kind",
     "molmv evaluate -p text": "the student of the line before, and public sets; tests/evaluate runs the protocol",
     "python configs/gpu_": "a GPU, or hours; test_resident_graphs.py and test_resident.py run the parts",
-    "python configs/turn.py": "the student of the line before; tests/student/test_turn.py",
+    "python configs/turn.py": "the student of the line before; tests/student/test_turning.py",
     "mlflow models serve": "a server that does not end; tests/tracking starts one",
     "pytest": "tests/adapters runs the example of the page",
     "molmv teachers embed element-counts.toml": "tests/adapters runs the example of the page",

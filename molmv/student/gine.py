@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from molmv.errors import ConfigError
 from molmv.graphs import ATOM_FIELDS, BOND_FIELDS, GraphBatch, Graphs, bond_fields
 from molmv.student.environments import find_environments
+from molmv.student.folding import fold_into
 from molmv.student.sizes import read_sizes, whole_numbers
 
 POOLINGS = ("mean", "sum", "max")
@@ -184,14 +185,11 @@ class Readout(nn.Linear):
         straight = super().forward(pooled)
         return straight if self.bent is None else straight + self.bent(pooled)
 
-    def turned(self, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"]) -> dict[str, Float[Tensor, "..."]]:
-        """Its weights, were the embedding A z + a where it is z."""
-        weights = dict(self.state_dict())
-        for last, shift in (("", a), ("bent.2.", torch.zeros_like(a))):
-            if f"{last}weight" in weights:
-                weight, bias = (weights[last + part].to(A.dtype) for part in ("weight", "bias"))
-                weights |= {f"{last}weight": (A @ weight).float(), f"{last}bias": (A @ bias + shift).float()}
-        return weights
+    def turn(self, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"]) -> None:
+        """Make the embedding A z + a where it was z."""
+        fold_into(self, A, a)
+        if self.bent is not None:
+            fold_into(self.bent[-1], A, torch.zeros_like(a))
 
 
 class GineEncoder(nn.Module):
@@ -233,6 +231,10 @@ class GineEncoder(nn.Module):
         if isinstance(graph, EnvironmentTensors):
             atoms = atoms.index_select(0, graph.final)
         return self.readout(self._pool(atoms, graph))
+
+    def turn(self, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"]) -> None:
+        """Make the embedding A z + a where it was z."""
+        self.readout.turn(A, a)
 
     def _pool(
         self, atoms: Float[Tensor, "atoms channels"], graph: GraphTensors | EnvironmentTensors

@@ -97,7 +97,7 @@ class StaticTextEncoder(nn.Module):
         mean = sums / total.clamp(min=1e-6)[:, None]
         return mean if self.after is None else mean + self.after(mean)
 
-    def turn(self, A: Float[Tensor, "embedding embedding"], a: Float[Tensor, " embedding"]) -> None:
+    def turn(self, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"]) -> None:
         """Make the embedding A z + a where it was z.
 
         Raises:
@@ -105,7 +105,8 @@ class StaticTextEncoder(nn.Module):
         """
         if self.after is not None:
             raise ConfigError("student.hidden: a student with a hidden layer cannot be turned; train one with 0.")
-        self.vectors.weight.copy_(self.vectors.weight @ A.T + a)
+        self.vectors.weight = nn.Parameter(self.vectors.weight @ A.T + a)
+        self.vectors.embedding_dim = len(a)
 
 
 def make_encoder(sizes: Mapping[str, Any]) -> StaticTextEncoder:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from molmv.errors import ConfigError
+from molmv.student.folding import fold_into
 from molmv.student.sizes import read_sizes, whole_numbers
 from molmv.student.text_inputs import TextTensors
 
@@ -125,10 +126,9 @@ class TextEncoder(nn.Module):
         weight = (seen / seen.sum(1, keepdim=True).clamp(min=1)).to(h)
         return torch.einsum("bth,bt->bh", self.norm(h), weight)
 
-    def turn(self, A: Float[Tensor, "embedding embedding"], a: Float[Tensor, " embedding"]) -> None:
+    def turn(self, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"]) -> None:
         """Make the embedding A z + a where it was z."""
-        self.readout.weight.copy_(A @ self.readout.weight)
-        self.readout.bias.copy_(A @ self.readout.bias + a)
+        fold_into(self.readout, A, a)
 
 
 def make_encoder(sizes: Mapping[str, Any]) -> TextEncoder:

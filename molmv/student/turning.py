@@ -1,14 +1,14 @@
-r"""A student turned into the space of its teachers: distances and cosines there are those of what it says of them.
+r"""A student's embedding under another linear map: no layer is added, and it tells what it told.
 
-A loss asks an embedding z to tell of the teachers through its heads. Which cosine two embeddings have it does not ask:
-any invertible map of z serves it as well. With linear heads :math:`M_k z + b_k` there is one map to choose,
+A loss asks an embedding z to tell of the teachers through its heads. Which distance two embeddings have it does not
+ask: any invertible map of z serves it as well. With linear heads :math:`M_k z + b_k` there is one map to choose,
 
 .. math:: z' = A z + a, \qquad A^\top A = \frac1K \sum_k \frac{M_k^\top M_k}{s_k^2}, \qquad
           A^\top a = \frac1K \sum_k \frac{M_k^\top b_k}{s_k^2},
 
 after which the inner product of two embeddings is the mean of those of the predicted teachers, up to a constant;
-:math:`s_k` is the root mean square length of what is said of teacher k. A text student folds it into its last linear
-step, so that it costs nothing at work.
+:math:`s_k` is the root mean square length of what is said of teacher k. A student folds such a map into its last linear
+step, so that it costs nothing at work. :func:`main_directions` is another one, for fewer numbers.
 """
 
 from __future__ import annotations
@@ -22,50 +22,49 @@ from jaxtyping import Float
 from torch import Tensor
 
 from molmv.errors import ConfigError
+from molmv.standardise import Standardiser
 from molmv.student import StudentKind
 from molmv.student.checkpoint import Checkpoint
-from molmv.student.embed import Student
+
+LinearHead = tuple[Float[Tensor, "dim embedding"], Float[Tensor, " dim"]]
+LinearMap = tuple[Float[Tensor, "new embedding"], Float[Tensor, " new"]]
 
 _SMALLEST = 1e-6  # of the spread of A, below which a direction is nothing that a teacher looks at
+_PENALTY = 1e-3  # of the mean variance of an embedding's numbers, added to each in a regression
 
 
-def turned(checkpoint: Checkpoint, student: Student, inputs: Sequence[Any], teachers: Sequence[str] = ()) -> Checkpoint:
-    """The same student, its embedding in the space of its teachers, named ``…-turned``; its heads fit it no more.
+def turned(
+    checkpoint: Checkpoint, name: str, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"], **about: Any
+) -> Checkpoint:
+    """The same student with the embedding A z + a where it was z, without its heads, which fit it no more.
 
     Args:
         checkpoint: of the student.
-        student: it at work, with its heads.
-        inputs: a sample of what it is to embed, from its corpus: sets the lengths.
-        teachers: whose space; all that it has heads for by default.
+        name: of the new one.
+        A: the map; with fewer rows than columns the embedding has fewer numbers.
+        a: what is added.
+        about: more for the provenance.
 
     Raises:
-        ConfigError: heads that are not linear, or a network that has no last linear step.
-        UnknownNameError: no head for a teacher.
-        CheckpointError: a student without heads.
+        ConfigError: a network that has no last linear step.
     """
     network: Any = StudentKind(checkpoint.kind, checkpoint.config).make()
     network.load_state_dict(dict(checkpoint.weights))
     if not hasattr(network, "turn"):
         raise ConfigError(f"A student of kind {checkpoint.kind!r} cannot be turned.")
-    names = tuple(teachers) or student.heads.teachers
-    Z = student.embed(student.screen(inputs))
-    A, a = teacher_space([student.heads.linear(name) for name in names], torch.from_numpy(Z[np.isfinite(Z).all(1)]))
     with torch.no_grad():
         network.turn(A, a)
-    provenance = {**checkpoint.provenance, "turned_to": list(names)}
     return Checkpoint(
-        f"{checkpoint.name}-turned",
+        name,
         checkpoint.kind,
-        checkpoint.config,
-        provenance,
+        {**checkpoint.config, "embedding": len(a)},
+        {**checkpoint.provenance, **about},
         network.state_dict(),
         files=checkpoint.files,
     )
 
 
-def teacher_space(
-    heads: Sequence[tuple[Float[Tensor, "dim embedding"], Float[Tensor, " dim"]]], Z: Float[Tensor, "n embedding"]
-) -> tuple[Float[Tensor, "embedding embedding"], Float[Tensor, " embedding"]]:
+def teacher_space(heads: Sequence[LinearHead], Z: Float[Tensor, "n embedding"]) -> LinearMap:
     """A and a of the formula above.
 
     Args:
@@ -83,3 +82,42 @@ def teacher_space(
     A = vectors * values.sqrt() @ vectors.T
     a = vectors / values.sqrt() @ (vectors.T @ c)
     return A.float(), a.float()
+
+
+def linear_head(Z: Float[np.ndarray, "n embedding"], T: Float[np.ndarray, "n dim"]) -> LinearHead:
+    """M and b with which M z + b is nearest to a teacher's standardised vectors: for a student that has no heads.
+
+    Ridge regression. Standardised is as in training (:class:`molmv.standardise.Standardiser`): no absurd value and no
+    rare bit decides alone.
+
+    Args:
+        Z: embeddings of a sample.
+        T: the teacher's vectors of the same; rows with NaN are left out, as are those of Z.
+    """
+    known = np.isfinite(Z).all(1) & np.isfinite(T).all(1)
+    z, t = torch.from_numpy(Z[known]).double(), torch.from_numpy(T[known])
+    t = Standardiser(t.shape[1]).fit(t).transform(t).double()
+    centre, mean = z.mean(0), t.mean(0)
+    gram = (z - centre).T @ (z - centre) / len(z)
+    penalty = _PENALTY * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    M = torch.linalg.solve(gram + penalty, (z - centre).T @ (t - mean) / len(z)).T
+    return M.float(), (mean - M @ centre).float()
+
+
+def main_directions(Z: Float[np.ndarray, "n embedding"], width: int, seed: int = 0) -> tuple[LinearMap, float]:
+    """Onto the largest principal components, then turned at random; and the share of the variance that is kept.
+
+    Each number of the new embedding carries a share of every component, so a probe that scales them does not blow up
+    the smallest.
+
+    Args:
+        Z: embeddings of a sample.
+        width: how many components.
+        seed: of the rotation.
+    """
+    Z = Z[np.isfinite(Z).all(1)].astype(np.float64)
+    centre = Z.mean(0)
+    spread, axes = np.linalg.eigh(np.cov((Z - centre).T))
+    rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((width, width)))[0]
+    A = torch.from_numpy((axes[:, ::-1][:, :width] @ rotation).T)
+    return (A, -A @ torch.from_numpy(centre)), float(spread[::-1][:width].sum() / spread.sum())

@@ -22,6 +22,7 @@ from molmv.device import one_thread, pick_device
 from molmv.errors import ConfigError
 from molmv.rows import Rows
 from molmv.student.checkpoint import Checkpoint, restore
+from molmv.student.folding import fold_into
 from molmv.student.sizes import LARGEST, read_sizes, whole_numbers
 from molmv.table import open_table
 
@@ -108,6 +109,10 @@ class VisionEncoder(nn.Module):
         """Embeddings of a batch."""
         x = self.layers(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1)  # already in the order that CPUs like
         return self.readout(x.mean(dim=(2, 3)) if self.config.pooling == "mean" else x.flatten(1))
+
+    def turn(self, A: Float[Tensor, "new embedding"], a: Float[Tensor, " new"]) -> None:
+        """Make the embedding A z + a where it was z."""
+        fold_into(self.readout, A, a)
 
 
 def _convolution(before: int, after: int) -> tuple[nn.Module, nn.Module]:

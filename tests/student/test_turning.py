@@ -1,6 +1,10 @@
-"""In a turned student's space, distances are those between what it says of its teachers."""
+"""A turned student's distances are those between what it says of its teachers, or what they were, in fewer numbers."""
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +21,11 @@ from molmv.embed_corpus import embed_corpus
 from molmv.errors import CheckpointError, ConfigError
 from molmv.modality import of
 from molmv.models import load_student
-from molmv.student.checkpoint import load_checkpoint, save_checkpoint
-from molmv.student.turning import teacher_space, turned
+from molmv.student import StudentKind
+from molmv.student.checkpoint import Checkpoint, save_checkpoint
+from molmv.student.turning import linear_head, teacher_space
 from molmv.table import open_table
+from molmv.trial_molecules import trial_molecules
 
 TEXTS = ["a slow film", "my card is lost", "play the song", "merge two lists in python", "the price", "a film song"]
 
@@ -41,6 +47,13 @@ def test_inner_products_are_those_of_the_predictions(seed: int, teachers: int):
         expected = expected + T @ T.T / T.square().sum(1).mean() / teachers
     difference = (Z @ A.T + a) @ (Z @ A.T + a).T - expected
     torch.testing.assert_close(difference, difference.mean().expand(40, 40), atol=2e-3, rtol=0)
+
+
+@pytest.fixture
+def turn(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """``configs/turn.py``."""
+    monkeypatch.syspath_prepend(str(root / "configs"))
+    return importlib.import_module("turn")
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +87,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["static", "transformer"])
-def test_distances_are_those_of_the_predictions(name: str, runs: Path, tmp_path: Path):
+def test_distances_are_those_of_the_predictions(name: str, runs: Path, tmp_path: Path, turn: ModuleType):
     student, sample = load_student(runs / name), [*TEXTS, ""]
-    checkpoint = turned(load_checkpoint(runs / name / "student"), student, sample)
-    save_checkpoint(checkpoint, tmp_path / "turned")
+    heads = {"hashed-ngrams": student.heads.linear("hashed-ngrams")}
+    save_checkpoint(turn.turn(student, sample, heads, 0, "again"), tmp_path / "turned")
     again = load_student(tmp_path / "turned")
+    assert again.name == "again"
     assert again.provenance["turned_to"] == ["hashed-ngrams"]
     said = student.predict_teacher("hashed-ngrams", TEXTS).mean
     expected = squares(said) / (said**2).sum(1).mean()
@@ -88,13 +102,77 @@ def test_distances_are_those_of_the_predictions(name: str, runs: Path, tmp_path:
         again.heads  # noqa: B018
 
 
-@pytest.mark.parametrize(("name", "message"), [("deep", "is not linear"), ("hidden", "cannot be turned")])
-def test_what_cannot_be_turned(name: str, message: str, runs: Path):
-    with pytest.raises(ConfigError, match=message):
-        turned(load_checkpoint(runs / name / "student"), load_student(runs / name), TEXTS)
+def test_a_head_that_is_not_linear(runs: Path):
+    with pytest.raises(ConfigError, match="is not linear"):
+        load_student(runs / "deep").heads.linear("hashed-ngrams")
 
 
-def test_a_kind_without_a_last_linear_step():
-    student = load_student("molmv-small")
-    with pytest.raises(ConfigError, match="'gine' cannot be turned"):
-        turned(load_checkpoint(student.folder), student, ["CCO"])
+def test_a_network_without_a_last_linear_step(runs: Path, turn: ModuleType):
+    with pytest.raises(ConfigError, match="cannot be turned"):
+        turn.turn(load_student(runs / "hidden"), TEXTS, {}, 4, "few")
+
+
+# Every kind of student, tiny and untrained: what it embeds, its sizes.
+KINDS: dict[str, tuple[dict[str, Any], Callable[[Path], list[str]]]] = {
+    "gine": ({"layers": 2, "width": 16, "embedding": 10, "hidden": 0}, lambda folder: list(trial_molecules()[:120])),
+    "gine, bent": (
+        {"layers": 2, "width": 16, "embedding": 10, "hidden": 12},
+        lambda folder: list(trial_molecules()[:120]),
+    ),
+    "vision": ({"embedding": 10}, lambda folder: drawn(folder)),
+}
+
+
+def drawn(folder: Path) -> list[str]:
+    """Files of forty images of noise."""
+    image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
+    random = np.random.default_rng(0)
+    for number in range(40):
+        image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    return sorted(str(path) for path in folder.glob("*.png"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_distances_stay_where_all_directions_are_kept(kind: str, tmp_path: Path, turn: ModuleType):
+    sizes, sample = KINDS[kind]
+    inputs, kind = sample(tmp_path), kind.partition(",")[0]
+    network = StudentKind(kind, sizes).make()
+    save_checkpoint(Checkpoint("tiny", kind, sizes, {}, network.state_dict()), tmp_path / "before")
+    students = {"before": load_student(tmp_path / "before", device="cpu")}
+    for name, width in (("all", 10), ("few", 4)):
+        save_checkpoint(turn.turn(students["before"], inputs, {}, width, name), tmp_path / name)
+        students[name] = load_student(tmp_path / name, device="cpu")
+    vectors = {name: one.embed(one.screen(inputs)).astype(np.float64) for name, one in students.items()}
+    assert vectors["few"].shape[1] == students["few"].dim == 4
+    between = {name: np.sqrt(squares(v)) for name, v in vectors.items()}
+    np.testing.assert_allclose(between["all"], between["before"], atol=1e-4)
+    assert (between["few"] <= between["before"] + 1e-4).all()
+    kept = students["few"].provenance["turned"]["variance_kept"]
+    assert kept == pytest.approx(vectors["few"].var(0).sum() / vectors["before"].var(0).sum(), abs=1e-3)
+
+
+def test_a_fitted_head_is_that_of_a_linear_teacher():
+    random = np.random.default_rng(0)
+    Z = random.standard_normal((400, 5)).astype(np.float32)
+    T = Z @ random.standard_normal((5, 7)).astype(np.float32) * 100 + 3
+    M, b = linear_head(Z, T)
+    standardised = (T - T.mean(0)) / T.std(0)
+    np.testing.assert_allclose(Z @ M.numpy().T + b.numpy(), standardised, atol=0.02)
+
+
+def test_one_absurd_value_does_not_decide_a_fitted_head():
+    random = np.random.default_rng(0)
+    Z = random.standard_normal((2000, 3)).astype(np.float32)
+    T = np.stack([Z[:, 0], Z[:, 1], Z[:, 2]], 1)
+    before = linear_head(Z, T)[0]
+    T[7, 1] = 1e30
+    torch.testing.assert_close(linear_head(Z, T)[0], before, atol=0.05, rtol=0)
+
+
+def test_from_the_command_line(tmp_path: Path, turn: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "corpus.smi").write_text("\n".join(trial_molecules()[:200]))
+    words = ["molmv-small", tmp_path / "corpus.smi", "-o", tmp_path / "new", "--to", "maccs", "ecfp", "--width", 32]
+    monkeypatch.setattr("sys.argv", ["turn.py", *map(str, words)])
+    turn.main()
+    again = load_student(tmp_path / "new")
+    assert (again.name, again.dim, again.provenance["turned_to"]) == ("molmv-small-turned", 32, ["maccs", "ecfp"])
