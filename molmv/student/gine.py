@@ -189,7 +189,7 @@ class Readout(nn.Linear):
         """Make the embedding A z + a where it was z."""
         fold_into(self, A, a)
         if self.bent is not None:
-            fold_into(self.bent[-1], A, torch.zeros_like(a))
+            fold_into(cast(nn.Linear, self.bent[-1]), A, torch.zeros_like(a))
 
 
 class GineEncoder(nn.Module):
