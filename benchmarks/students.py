@@ -3,6 +3,7 @@
     python benchmarks/students.py run --jobs 2             # every experiment that has not been run
     python benchmarks/students.py run --only wide virtual-node
     python benchmarks/students.py models minimol ecfp-count molmv-small   # the same probes
+    python benchmarks/students.py run --curves             # over molecules, teachers, size and steps, instead
     python benchmarks/students.py table                    # `benchmarks/results/students.csv`, and a Markdown table
 
 All experiments have the corpus, the held-out rows, the heads, and unless they say otherwise the steps in common. What
@@ -33,6 +34,7 @@ PLAIN: dict[str, Any] = {
     "student": {"kind": "gine", "layers": 4, "width": 128, "expansion": 2, "embedding": 512},
     "loss": {"objective": "gaussian", "noise": 1.0, "hidden": 512, "depth": 1},
     "train": {"steps": 800, "batch_size": 256, "learning_rate": 1e-3},
+    "rows": 0,  # what --rows says
 }
 # name: what is changed, by part
 EXPERIMENTS: dict[str, dict[str, Any]] = {
@@ -51,11 +53,19 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
     "linear-heads": {"loss": {"depth": 0}},
     "double": {"train": {"steps": 1600}},
 }
+# One quantity at a time; the plain student is a point of each.
+CURVES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    **{f"{rows:,} molecules": {"rows": rows} for rows in (10_000, 30_000)},
+    **{f"teachers: {count}": {"teachers": NINE[:count]} for count in (1, 2, 4, 9)},
+    **{f"width {width}": {"student": {"width": width}} for width in (64, 256)},
+    **{f"{steps:,} steps": {"train": {"steps": steps}} for steps in (200, 3200)},
+}
 
 
 def settings(name: str) -> dict[str, Any]:
     """The plain student's settings with the changes of one experiment."""
-    changes = EXPERIMENTS[name]
+    changes = {**EXPERIMENTS, **CURVES}[name]
     return {
         part: {**value, **changes.get(part, {})} if isinstance(value, dict) else changes.get(part, value)
         for part, value in PLAIN.items()
@@ -79,7 +89,9 @@ def train(name: str, arguments: argparse.Namespace, folder: Path) -> Path:
         name=name,
         output=str(folder),
         teachers=chosen["teachers"],
-        data=DataConfig(str(arguments.corpus), str(arguments.stores), held_out=0.02, rows=arguments.rows),
+        data=DataConfig(
+            str(arguments.corpus), str(arguments.stores), held_out=0.02, rows=chosen["rows"] or arguments.rows
+        ),
         student=chosen["student"],
         loss=LossConfig(**chosen["loss"]),
         train=TrainConfig(**chosen["train"], threads=1, validate_every=800, checkpoint_every=400),
@@ -112,7 +124,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     folder = train(name, arguments, arguments.runs / f"{name}-{arguments.seed}")
     trained = time.process_time() - start
     summary = json.loads((folder.parent / "summary.json").read_text())
-    _write(result, name, judge(load_student(str(folder))), round(trained), summary)
+    _write(result, name, judge(load_student(str(folder))), round(trained), summary, arguments.seed)
 
 
 def judge_models(arguments: argparse.Namespace) -> None:
@@ -125,8 +137,10 @@ def judge_models(arguments: argparse.Namespace) -> None:
             _write(result, f"model-{Path(name).name}", judge(load_embedder(name)), 0, {})
 
 
-def _write(result: Path, name: str, scores: dict[str, dict[str, Any]], seconds: int, held_out: dict[str, Any]) -> None:
-    content = {"name": name, "cpu_seconds": seconds, "scores": scores, "held_out": held_out}
+def _write(
+    result: Path, name: str, scores: dict[str, dict[str, Any]], seconds: int, held_out: dict[str, Any], seed: int = 0
+) -> None:
+    content = {"name": name, "seed": seed, "cpu_seconds": seconds, "scores": scores, "held_out": held_out}
     result.parent.mkdir(parents=True, exist_ok=True)
     result.with_suffix(".part").write_text(json.dumps(content, indent=1))
     result.with_suffix(".part").rename(result)
@@ -148,11 +162,11 @@ def table(arguments: argparse.Namespace) -> None:
     found = [json.loads(path.read_text()) for path in sorted(arguments.runs.glob("*.json"))]
     with arguments.output.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("name", "dataset", "metric", "linear", "knn"))
+        writer.writerow(("name", "seed", "dataset", "metric", "linear", "knn"))
         for r in found:
             for task, s in r["scores"].items():
-                writer.writerow((r["name"], task, s["metric"], f"{s['linear']:.5f}", f"{s['knn']:.5f}"))
-    base = next((r for r in found if r["name"] == "plain"), None)
+                writer.writerow((r["name"], r["seed"], task, s["metric"], f"{s['linear']:.5f}", f"{s['knn']:.5f}"))
+    base = next((r for r in found if r["name"] == "plain" and r["seed"] == 0), None)
     print(
         "| experiment | linear AUROC | linear R² | k-NN AUROC | k-NN R² | sets above plain | p | CPU s |\n"
         + "|---" * 8
@@ -163,9 +177,8 @@ def table(arguments: argparse.Namespace) -> None:
         if base and r is not base:
             gains = [r["scores"][t]["linear"] - s["linear"] for t, s in base["scores"].items()]
             versus = [f"{sum(g > 0 for g in gains)} of {len(gains)}", f"{wilcoxon(gains).pvalue:.2g}"]
-        print(
-            f"| {r['name']} | {' | '.join(f'{m:.4f}' for m in _means(r))} | {' | '.join(versus)} | {r['cpu_seconds']} |"
-        )
+        means = " | ".join(f"{m:.4f}" for m in _means(r))
+        print(f"| {r['name']}, seed {r['seed']} | {means} | {' | '.join(versus)} | {r['cpu_seconds']} |")
 
 
 def main() -> None:
@@ -178,7 +191,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "students.csv")
     parser.add_argument("--rows", type=int, default=120_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
+    parser.add_argument("--only", nargs="*", default=[], choices=[*EXPERIMENTS, *CURVES])
+    parser.add_argument("--curves", action="store_true", help="instead of the experiments")
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.what == "table":
@@ -186,7 +200,7 @@ def main() -> None:
     elif arguments.what == "models":
         judge_models(arguments)
     else:
-        run_all(run, arguments.only, arguments)
+        run_all(run, arguments.only or list(CURVES if arguments.curves else EXPERIMENTS), arguments)
 
 
 if __name__ == "__main__":
