@@ -135,10 +135,13 @@ def steps(about: Mapping[str, Any]) -> str:
 
 def turned(about: Mapping[str, Any]) -> str:
     """What ``turn.py`` did, if it did."""
-    if "turned" not in about:
-        return ""
-    width, kept = about["turned"]["from"], about["turned"]["variance_kept"]
-    return f"(of {width:,}, turned onto the main ones by `configs/turn.py`; {kept:.1%} of the variance)\n"
+    lines = ""
+    if "turned" in about:
+        width, kept = about["turned"]["from"], about["turned"]["variance_kept"]
+        lines += f"(of {width:,}, turned onto the main ones by `configs/turn.py`; {kept:.1%} of the variance)\n"
+    if "turned_to" in about:
+        lines += f"(in the space of {', '.join(about['turned_to'])}: distances are those of what is said of them)\n"
+    return lines
 
 
 def started(about: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@
 ``--heads``: into the space of what its linear heads say of the teachers, so that its distances are theirs. ``--to``: into
 that of these teachers, standardised; heads are fitted to their vectors of the corpus' first inputs, so that whoever has
 no heads, or heads with hidden layers, can be turned as well. ``--width``: onto the main directions of that, for fewer
-numbers. No label is read.
+numbers, turned at random, so that each number has its share of all of them. No label is read.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def turn(student: Student, inputs: list[str], heads: Mapping[str, LinearHead], w
     if width:
         (B, b), kept = main_directions(Z @ A.numpy().T + a.numpy(), width)
         A, a = B @ A.double(), B @ a.double() + b
-        about["turned"] = {"from": Z.shape[1], "variance_kept": round(kept, 4)}
+        if width < Z.shape[1]:
+            about["turned"] = {"from": Z.shape[1], "variance_kept": round(kept, 4)}
     return turned(load_checkpoint(student.folder), name, A, a, **about)
 
 
