@@ -70,15 +70,20 @@ build/corpus.smi: | $(VENV)/.molmv-dev
 	head -n 551312 build/drawn.smi > build/sampled.smi
 	$(BIN)/python corpora/mix.py build/sampled.smi build/derived.smi -o build/corpus.smi
 
+# One teacher of each family, to whose space the students are turned.
+SPACE := build/drawn.smi --width 512 --to minimol ecfp-count pretrain-gnn-gcn-contextpred maccs rdkit-descriptors
+
 # On CPUs: days. As they were released, on a GPU: docs/train-on-a-gpu.md.
 students: $(VENV)/.molmv-dev build/corpus.smi
 	$(BIN)/molmv teachers embed $(TEACHERS) build/corpus.smi -o build/store --workers 2
 	$(BIN)/molmv distill configs/molmv-base.toml --resume
 	$(BIN)/molmv distill configs/molmv-small.toml --resume
 	$(BIN)/python configs/turn.py build/molmv-base/student build/corpus.smi --width 512 -o build/molmv-base-512
-	$(BIN)/python configs/release.py build/molmv-base-512 build/molmv-small/student
+	$(BIN)/python configs/turn.py build/molmv-base-512 $(SPACE) --name molmv-base -o build/molmv-base-turned
+	$(BIN)/python configs/turn.py build/molmv-small/student $(SPACE) --name molmv-small -o build/molmv-small-turned
+	$(BIN)/python configs/release.py build/molmv-base-turned build/molmv-small-turned
 	$(BIN)/python benchmarks/tables.py molmv-base molmv-small --corpus build/corpus.smi
-	$(BIN)/python configs/release.py build/molmv-base-512 build/molmv-small/student
+	$(BIN)/python configs/release.py build/molmv-base-turned build/molmv-small-turned
 
 # CORPORA=FILE…: what the released students were distilled on, to count test molecules in it.
 tables: $(VENV)/.molmv-dev

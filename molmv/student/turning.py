@@ -3,12 +3,13 @@ r"""A student's embedding under another linear map: no layer is added, and it te
 A loss asks an embedding z to tell of the teachers through its heads. Which distance two embeddings have it does not
 ask: any invertible map of z serves it as well. With linear heads :math:`M_k z + b_k` there is one map to choose,
 
-.. math:: z' = A z + a, \qquad A^\top A = \frac1K \sum_k \frac{M_k^\top M_k}{s_k^2}, \qquad
-          A^\top a = \frac1K \sum_k \frac{M_k^\top b_k}{s_k^2},
+.. math:: z' = A z + a, \qquad A^\top A = \frac{d}{K} \sum_k \frac{M_k^\top M_k}{s_k^2}, \qquad
+          A^\top a = \frac{d}{K} \sum_k \frac{M_k^\top b_k}{s_k^2},
 
 after which the inner product of two embeddings is the mean of those of the predicted teachers, up to a constant;
-:math:`s_k` is the root mean square length of what is said of teacher k. A student folds such a map into its last linear
-step, so that it costs nothing at work. :func:`main_directions` is another one, for fewer numbers.
+:math:`s_k` is the root mean square length of what is said of teacher k, and the width d keeps numbers of the order of 1.
+A student folds such a map into its last linear step, so that it costs nothing at work. :func:`main_directions` is
+another one, for fewer numbers.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def teacher_space(heads: Sequence[LinearHead], Z: Float[Tensor, "n embedding"]) 
     S = torch.zeros(Z.shape[1], Z.shape[1], dtype=torch.float64)
     c = torch.zeros(Z.shape[1], dtype=torch.float64)
     for M, b in ((M.double(), b.double()) for M, b in heads):
-        square = (Z.double() @ M.T + b).square().sum(1).mean() * len(heads)
+        square = (Z.double() @ M.T + b).square().sum(1).mean() * len(heads) / Z.shape[1]
         S += M.T @ M / square
         c += M.T @ b / square
     values, vectors = torch.linalg.eigh(S)

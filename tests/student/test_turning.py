@@ -44,9 +44,9 @@ def test_inner_products_are_those_of_the_predictions(seed: int, teachers: int):
     expected = 0
     for M, b in heads:
         T = Z @ M.T + b
-        expected = expected + T @ T.T / T.square().sum(1).mean() / teachers
+        expected = expected + 5 * T @ T.T / T.square().sum(1).mean() / teachers
     difference = (Z @ A.T + a) @ (Z @ A.T + a).T - expected
-    torch.testing.assert_close(difference, difference.mean().expand(40, 40), atol=2e-3, rtol=0)
+    torch.testing.assert_close(difference, difference.mean().expand(40, 40), atol=1e-2, rtol=0)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_distances_are_those_of_the_predictions(name: str, runs: Path, tmp_path:
     assert again.name == "again"
     assert again.provenance["turned_to"] == ["hashed-ngrams"]
     said = student.predict_teacher("hashed-ngrams", TEXTS).mean
-    expected = squares(said) / (said**2).sum(1).mean()
+    expected = student.dim * squares(said) / (said**2).sum(1).mean()
     found = squares(again.embed(again.screen(TEXTS)))
     np.testing.assert_allclose(found, expected, atol=2e-3 * expected.max())
     with pytest.raises(CheckpointError):
