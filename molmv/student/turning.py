@@ -7,7 +7,7 @@ ask: any invertible map of z serves it as well. With linear heads :math:`M_k z +
           A^\top a = \frac{d}{K} \sum_k \frac{M_k^\top b_k}{s_k^2},
 
 after which the inner product of two embeddings is the mean of those of the predicted teachers, up to a constant;
-:math:`s_k` is the root mean square length of what is said of teacher k, and the width d keeps numbers of the order of 1.
+:math:`s_k` is the root mean square length of what is said of teacher k; the width d keeps numbers of the order of 1.
 A student folds such a map into its last linear step, so that it costs nothing at work. :func:`main_directions` is
 another one, for fewer numbers.
 """
