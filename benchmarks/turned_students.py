@@ -7,7 +7,7 @@ Every tenth of the first lines of a corpus is embedded by the student and by som
 fitted to that, and the student is judged as it is and turned to the space of these teachers: of four, of five, of five
 onto fewer directions, and of five with a steeper spectrum (power p: a direction of variance v gets v^p). A line gives
 the mean of the scores by which a space may be chosen (validation rows of ``paper``, cross-validation in the training
-part of ``strict``), and of those on test rows. Nothing is written.
+part of the others), and of those on test rows. Nothing is written.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TASKS = (
     "HydrationFreeEnergy_FreeSolv", "Lipophilicity_AstraZeneca", "BBB_Martins", "HIA_Hou", "Bioavailability_Ma", "hERG",
     "DILI", "CYP2C9_Substrate_CarbonMangels", "Pgp_Broccatelli",
 )  # fmt: skip
-HEADS = {"paper": ("probe",), "strict": ("linear", "knn")}
+HEADS = {"paper": ("probe",), "strict": ("linear", "knn"), "embedding-benchmark": ("linear", "knn")}
 # Name: teachers, directions kept (0: all), power of the spectrum.
 SPACES = {
     "as it is": ((), 0, 1.0),
@@ -39,6 +39,7 @@ SPACES = {
     "five teachers": (FIVE, 0, 1.0),
     "five, 256 directions": (FIVE, 256, 1.0),
     "five, 128 directions": (FIVE, 128, 1.0),
+    "five, power 0.75": (FIVE, 0, 0.75),
     "five, power 1.25": (FIVE, 0, 1.25),
     "five, power 1.5": (FIVE, 0, 1.5),
 }
