@@ -140,11 +140,8 @@ def evaluate(
     names = [tasks] if isinstance(tasks, str) else list(tasks)
     prepared = list(load_prepared(plan, names, censored))
     reads = of(prepared[0].modality)
-    corpora = [
-        leaks.read_corpus(Path(path), reads) for path in ([corpus] if isinstance(corpus, str | Path) else corpus)
-    ]
-    for each in corpora:
-        leaks.check_corpus(each, lines + others)
+    files = [corpus] if isinstance(corpus, str | Path) else corpus
+    corpora = [leaks.read_corpus(Path(path), lines + others, reads) for path in files]
     found: list[Leak] = []
     notes = tuple(describe(task) for task in prepared)
 

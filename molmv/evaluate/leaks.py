@@ -69,17 +69,21 @@ class Corpus:
     skeletons: UInt64[np.ndarray, " m"]
 
 
-def read_corpus(path: Path, reads: Modality | None = None) -> Corpus:
-    """Read a corpus, by default of SMILES.
+def read_corpus(path: Path, contenders: Sequence[Contender], reads: Modality | None = None) -> Corpus:
+    """Read what a student at hand was distilled on, by default SMILES.
 
     A quarter of a million molecules take two minutes, once: keys are kept in the cache.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or none was distilled on it, so that its shares would mean nothing.
     """
     reads = reads or of("molecule")
     rows = open_table(path, modality=reads)  # says what is wrong with the file
     digest = sha256(path)
+    known = {c.name: c.corpus for c in contenders if c.corpus}
+    if digest not in known.values():
+        wanted = "; ".join(f"{name}: {sha}" for name, sha in known.items()) or "none of the models is a student"
+        raise InputError(f"No model was distilled on that corpus (sha256 {digest}).", f"Wanted: {wanted}.")
     kept = home() / "evaluate" / f"corpus-{digest[:16]}.npz"
     try:
         with Npz(kept) as found:
@@ -95,18 +99,6 @@ def read_corpus(path: Path, reads: Modality | None = None) -> Corpus:
     with replacing(kept, shared=True, parents=True) as temporary, temporary.open("wb") as file:
         np.savez(file, canonical=corpus.canonical, skeletons=corpus.skeletons)
     return corpus
-
-
-def check_corpus(corpus: Corpus, contenders: Sequence[Contender]) -> None:
-    """Refuse a corpus that no student at hand was distilled on: its shares would mean nothing.
-
-    Raises:
-        InputError: it is none's.
-    """
-    known = {c.name: c.corpus for c in contenders if c.corpus}
-    if corpus.sha256 not in known.values():
-        wanted = "; ".join(f"{name}: {sha}" for name, sha in known.items()) or "none of the models is a student"
-        raise InputError(f"No model was distilled on that corpus (sha256 {corpus.sha256}).", f"Wanted: {wanted}.")
 
 
 def across(task: Task, split: Split) -> tuple[float, float]:

@@ -62,28 +62,32 @@ def test_test_molecules_in_the_corpus_are_counted(tmp_path, monkeypatch):
     path = tmp_path / "corpus.smi"
     path.write_text("OC(=O)c1ccccc1\nCC(N)C(=O)O\nCCO\n")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    corpus = leaks.read_corpus(path)
     task, split = case()
     (line,) = contenders.gather([student(digest)], baselines=())
+    corpus = leaks.read_corpus(path, [line])
     leak = leaks.find(line, task, split, (0, 0), [corpus])
     assert (leak.in_corpus, leak.analogues_in_corpus) == (0.25, 0.75)
-    leaks.check_corpus(corpus, [line])
     (other,) = contenders.gather([student("f" * 64)], baselines=())
     assert leaks.find(other, task, split, (0, 0), [corpus]).in_corpus is None
     with pytest.raises(InputError, match="No model was distilled on that corpus"):
-        leaks.check_corpus(corpus, [other])
+        leaks.read_corpus(path, [other])
 
 
 def test_a_corpus_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLMV_HOME", str(tmp_path / "home"))
     path = tmp_path / "corpus.smi"
     path.write_text("OC(=O)c1ccccc1\nnot one\nCCO\n")
-    first = leaks.read_corpus(path)
+
+    def read() -> leaks.Corpus:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return leaks.read_corpus(path, contenders.gather([student(digest)], baselines=()))
+
+    first = read()
     monkeypatch.setattr(leaks, "of", lambda name: replace(of(name), parse=None))
-    second = leaks.read_corpus(path)
+    second = read()
     assert len(first.canonical) == 2
     np.testing.assert_array_equal(first.canonical, second.canonical)
     np.testing.assert_array_equal(first.skeletons, second.skeletons)
     path.write_text("CCO\n")
     with pytest.raises(TypeError):  # another file is another corpus
-        leaks.read_corpus(path)
+        read()
