@@ -114,7 +114,7 @@ No molecule of it ships.
 For similarity search, clustering, and property models on small and medium data. Not a property predictor by itself.
 Molecules far from drug-like chemistry (metals, large peptides, mixtures) are thin in the corpus. Enantiomers differ
 only through the CIP labels of their atoms; conformation is not seen. Potency within a series, where fingerprints are
-strong, has not been measured.
+strong: level with counts of ECFP in the one series that was looked at.
 
 ## Cost
 
