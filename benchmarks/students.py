@@ -57,7 +57,7 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 CURVES: dict[str, dict[str, Any]] = {
     "plain": {},
     **{f"{rows:,} molecules": {"rows": rows} for rows in (5_000, 10_000, 20_000)},
-    **{f"teachers: {count}": {"teachers": NINE[:count]} for count in (1, 2, 4, 9)},
+    **{f"{count} teachers": {"teachers": NINE[:count]} for count in (1, 2, 4, 9)},
     **{f"width {width}": {"student": {"width": width}} for width in (64, 256)},
     **{f"{steps:,} steps": {"train": {"steps": steps}} for steps in (200, 400, 1600)},
 }

@@ -28,28 +28,26 @@ from molmv.student.embed import Student
 from molmv.student.turning import LinearHead, linear_head, main_directions, teacher_space, turned
 from molmv.table import open_table
 
-ALL = "all"
-
 
 def vectors(embedder: Embedder, inputs: list[str]) -> np.ndarray:
     return embedder.embed(embedder.screen(inputs))
 
 
-def turn(student: Student, inputs: list[str], heads: Mapping[str, LinearHead], width: int, name: str) -> Checkpoint:
+def turn(student: Student, Z: np.ndarray, heads: Mapping[str, LinearHead], width: int, name: str) -> Checkpoint:
     """The turned student.
 
     Args:
         student: as it is.
-        inputs: a sample of its corpus.
+        Z: its embeddings of a sample of its corpus; rows with NaN are left out.
         heads: of the teachers to whose space it is turned; with none, it stays.
         width: numbers of the new embedding; 0 for as many as before.
         name: of the new student.
     """
-    Z = vectors(student, inputs)
+    Z = Z[np.isfinite(Z).all(1)]
     A, a = torch.eye(Z.shape[1], dtype=torch.float64), torch.zeros(Z.shape[1], dtype=torch.float64)
     about: dict[str, object] = {}
     if heads:
-        A, a = teacher_space(list(heads.values()), torch.from_numpy(Z[np.isfinite(Z).all(1)]))
+        A, a = teacher_space(list(heads.values()), torch.from_numpy(Z))
         about["turned_to"] = list(heads)
     if width:
         (B, b), kept = main_directions(Z @ A.numpy().T + a.numpy(), width)
@@ -73,13 +71,12 @@ def main() -> None:
     student = load_student(arguments.student, device="cpu")
     (chunk,) = islice(open_table(arguments.corpus, modality=read_by(student)).chunks(arguments.rows), 1)
     inputs = list(chunk.values)
+    Z = vectors(student, inputs)
     heads = {}
     if arguments.heads is not None:
         heads = {name: student.heads.linear(name) for name in arguments.heads or student.heads.teachers}
-    if arguments.to:
-        Z = vectors(student, inputs)
-        heads |= {name: linear_head(Z, vectors(load_teacher(name), inputs)) for name in arguments.to}
-    checkpoint = turn(student, inputs, heads, arguments.width, arguments.name or f"{student.name}-turned")
+    heads |= {name: linear_head(Z, vectors(load_teacher(name), inputs)) for name in arguments.to}
+    checkpoint = turn(student, Z, heads, arguments.width, arguments.name or f"{student.name}-turned")
     save_checkpoint(checkpoint, arguments.out)
     about = [checkpoint.provenance[key] for key in ("turned_to", "turned") if key in checkpoint.provenance]
     print(arguments.out, *about)

@@ -15,9 +15,9 @@ from jaxtyping import Float32, UInt64
 
 from molmv.atomic import replacing
 from molmv.embedder import Embedder
-from molmv.evaluate.sources import home
 from molmv.npz import Npz
 from molmv.rows import row_keys
+from molmv.weights import cache_folder
 
 PART = 2048
 
@@ -33,7 +33,7 @@ class EmbeddingCache:
     def __init__(self, embedder: Embedder, folder: Path | None = None) -> None:
         self.embedder = embedder
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(embedder.name).name)
-        self.folder = (folder or home() / "evaluate") / f"{safe}-{embedder.digest[:16]}"
+        self.folder = (folder or cache_folder() / "evaluate") / f"{safe}-{embedder.digest[:16]}"
 
     def vectors(
         self,

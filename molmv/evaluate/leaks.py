@@ -16,7 +16,6 @@ from jaxtyping import UInt64
 from molmv.atomic import replacing
 from molmv.errors import InputError
 from molmv.evaluate.contenders import Contender
-from molmv.evaluate.sources import home
 from molmv.evaluate.splits import Split
 from molmv.evaluate.tasks import Task
 from molmv.hashing import sha256
@@ -24,6 +23,7 @@ from molmv.modality import Modality, of
 from molmv.npz import Npz
 from molmv.rows import row_keys
 from molmv.table import open_table
+from molmv.weights import cache_folder
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_corpus(path: Path, contenders: Sequence[Contender], reads: Modality | N
     if digest not in known.values():
         wanted = "; ".join(f"{name}: {sha}" for name, sha in known.items()) or "none of the models is a student"
         raise InputError(f"No model was distilled on that corpus (sha256 {digest}).", f"Wanted: {wanted}.")
-    kept = home() / "evaluate" / f"corpus-{digest[:16]}.npz"
+    kept = cache_folder() / "evaluate" / f"corpus-{digest[:16]}.npz"
     try:
         with Npz(kept) as found:
             return Corpus(digest, found.array("canonical"), found.array("skeletons"))

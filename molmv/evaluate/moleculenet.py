@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from molmv.adapters.deepchem_model import import_deepchem, quiet
 from molmv.atomic import writing_to
 from molmv.errors import InputError, UnknownNameError, did_you_mean
-from molmv.evaluate import sources
+from molmv.weights import cache_folder
 
 PREFIX = "moleculenet:"
 # Those whose inputs are SMILES.
@@ -62,7 +62,7 @@ def _folder() -> Path:
     mirror = os.environ.get("MOLMV_MIRROR")
     if mirror and (found := Path(mirror) / "moleculenet").is_dir():
         return found
-    folder = sources.home() / "data" / "moleculenet"
+    folder = cache_folder() / "data" / "moleculenet"
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder

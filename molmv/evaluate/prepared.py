@@ -15,10 +15,11 @@ import numpy as np
 
 from molmv.atomic import replacing
 from molmv.evaluate.protocol import Evaluation
-from molmv.evaluate.sources import files, home
+from molmv.evaluate.sources import files
 from molmv.evaluate.tasks import Task, load_task
 from molmv.modality import of
 from molmv.npz import Npz
+from molmv.weights import cache_folder
 
 _TEXTS, _COUNTS = ("given", "canonical", "labels"), ("refused", "merged", "conflicts")
 
@@ -65,7 +66,7 @@ def _kept(name: str, protocol: Evaluation) -> Path | None:
         return None
     versions = [f"{package} {_version(package)}" for package in ("rdkit", "selfies", "molmv")]
     key = hashlib.sha256("\n".join([*parts, *versions]).encode()).hexdigest()[:16]
-    return home() / "evaluate" / "tasks" / f"{protocol.name}-v{protocol.version}-{name.lower()}-{key}.npz"
+    return cache_folder() / "evaluate" / "tasks" / f"{protocol.name}-v{protocol.version}-{name.lower()}-{key}.npz"
 
 
 def _version(package: str) -> str:

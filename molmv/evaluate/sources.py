@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from molmv.errors import InputError
+from molmv.weights import cache_folder
 
 
 @dataclass(frozen=True)
@@ -51,24 +52,15 @@ def find(file: DataFile) -> Path:
     Raises:
         InputError: it is nowhere, or not the one known.
     """
-    for folder in (os.environ.get("MOLMV_MIRROR"), home() / "data"):
+    for folder in (os.environ.get("MOLMV_MIRROR"), cache_folder() / "data"):
         if folder and (path := Path(folder) / file.file).is_file():
             return _verified(path, file.sha256)
     if base := os.environ.get("MOLMV_DATA_URL"):
-        return fetch(f"{base.rstrip('/')}/{file.file}", file.sha256, home() / "data" / file.file)
+        return fetch(f"{base.rstrip('/')}/{file.file}", file.sha256, cache_folder() / "data" / file.file)
     raise InputError(
         f"The data set {file.name} ({file.file}) is not on this machine.",
         "Set MOLMV_MIRROR to a folder, or MOLMV_DATA_URL to an address, that holds it.",
     )
-
-
-def home() -> Path:
-    """The folder of caches: ``MOLMV_HOME``, else the user's."""
-    if chosen := os.environ.get("MOLMV_HOME"):
-        return Path(chosen)
-    import platformdirs
-
-    return platformdirs.user_cache_path("molmv")
 
 
 def fetch(url: str, sha256: str, path: Path) -> Path:
@@ -98,7 +90,7 @@ def user_file(address: str) -> Path:
     url, _, sha256 = address.partition("#sha256=")
     if len(sha256) != 64:
         raise InputError(f"{url} needs the hash of its content.", f"Write {url}#sha256=…")
-    return fetch(url, sha256, home() / "data" / sha256[:16] / Path(urlsplit(url).path).name)
+    return fetch(url, sha256, cache_folder() / "data" / sha256[:16] / Path(urlsplit(url).path).name)
 
 
 def _verified(path: Path, sha256: str) -> Path:
