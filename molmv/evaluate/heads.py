@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from molmv.evaluate import metrics
 from molmv.evaluate.features import make_features, mean_and_scale, z_scores
 from molmv.evaluate.forest import CutForest
-from molmv.evaluate.logistic import fit_logistic
+from molmv.evaluate.logistic import fit_logistic, rare_columns
 from molmv.evaluate.probes import Probes, predict, train
 from molmv.evaluate.tasks import CLASSIFICATION
 
@@ -96,8 +96,11 @@ def linear(data: Data) -> Fitted:
 
 
 def _logistic(data: Data) -> Fitted:
-    # Bits and counts are left sparse; the solver scales them itself.
-    X, X_test = (data.X, data.X_test) if data.discrete else scaled(data.X, data.X_test)
+    # Bits and counts are left as they are, mostly 0; the solver scales them itself.
+    mean, scale = mean_and_scale(data.X)
+    left = rare_columns(data.X) | data.discrete
+    mean[left], scale[left] = 0, 1
+    X, X_test = (z_scores(part, mean, scale) for part in (data.X, data.X_test))
     tensor, y = torch.from_numpy(X.astype(np.float32)), torch.from_numpy(data.y.astype(np.float32))
     ids = np.unique(data.folds)
     rows = torch.from_numpy(data.folds[:, None] != np.repeat(ids, len(STRENGTHS)))
@@ -128,17 +131,18 @@ def _ridge(data: Data) -> Fitted:
 def ridge_path(
     X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], X_test: Float[np.ndarray, "m d"], alphas: np.ndarray
 ) -> Float[np.ndarray, "m alphas"]:
-    """Predictions of ridge regressions on z-scored features for several penalties, from one eigendecomposition."""
-    A, B = (part.astype(np.float64) for part in scaled(X, X_test))
-    mean = y.mean()
-    if len(A) >= A.shape[1]:
-        values, vectors = np.linalg.eigh(A.T @ A)
-        coordinates, basis = vectors.T @ (A.T @ (y - mean)), B @ vectors
-    else:
-        values, vectors = np.linalg.eigh(A @ A.T)
-        coordinates, basis = vectors.T @ (y - mean), B @ (A.T @ vectors)
-    values = np.maximum(values, 0)
-    return mean + basis @ (coordinates[:, None] / (values[:, None] + alphas))
+    """Predictions of ridge regressions on z-scored features for several penalties.
+
+    A Cholesky factor for each: ten cost what one eigendecomposition does at 1,500 features, half of it at 5,000.
+    """
+    A, B = (torch.from_numpy(part.astype(np.float64)) for part in scaled(X, X_test))
+    mean, wide = y.mean(), A.shape[1] > len(A)
+    target = torch.from_numpy(y - mean)[:, None]
+    gram, right = (A @ A.T, target) if wide else (A.T @ A, A.T @ target)
+    penalty = torch.eye(len(gram), dtype=gram.dtype)
+    solved = [torch.cholesky_solve(right, torch.linalg.cholesky(gram + alpha * penalty)) for alpha in alphas]
+    weights = torch.cat(solved, dim=1)
+    return mean + (B @ (A.T @ weights if wide else weights)).numpy()
 
 
 def knn(data: Data) -> Fitted:

@@ -18,6 +18,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+SPARSE = 0.15  # a column with fewer numbers that are not 0
+MOST, NEARLY_ALL = 2 / 3, 0.95  # of the columns: the others are not worth a product of their own
+
+
+def rare_columns(X: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
+    """The columns whose zeros are worth skipping: none or all of a matrix of one kind, fingerprints beside numbers."""
+    rare = (X != 0).mean(axis=0, dtype=np.float32) < SPARSE
+    if not MOST < rare.mean() < NEARLY_ALL:
+        rare[:] = rare.mean() > MOST
+    return rare
+
 
 @dataclass(frozen=True)
 class Logistic:
@@ -53,7 +64,8 @@ def fit_logistic(
     """
     problem = whole = _Problem(X, y, rows, C)
     # Fingerprints are hardly correlated, and products that skip their zeros cost less than a change of axes.
-    curved = _Curvature(whole, whole.X.X) if isinstance(whole.X, _Dense) else _NoCurvature()
+    dense = torch.from_numpy(np.flatnonzero(~whole.rare))
+    curved = _Curvature(whole, X[:, dense], dense) if len(dense) else _NoCurvature()
     W = X.new_zeros(X.shape[1] + 1, len(C))
     active = torch.arange(len(C))
     w, M = W.clone(), X.new_zeros(y.shape)
@@ -116,13 +128,14 @@ class _NoCurvature:
 class _Curvature:
     """The Hessian where all rows are equally uncertain, ``c (X'X / n) + penalty``, in the axes of ``X'X``.
 
-    Axes along which the rows hardly spread are not told apart: in float32 they would be noise.
+    Axes along which the rows hardly spread are not told apart: in float32 they would be noise. Columns beside the dense
+    ones are taken as uncorrelated.
     """
 
     LEAST_SPREAD = 1e-3  # of the largest
 
-    def __init__(self, problem: _Problem, X: Tensor) -> None:
-        X = (X - problem.mean.mean(1)) / problem.scale.mean(1)
+    def __init__(self, problem: _Problem, X: Tensor, columns: Tensor) -> None:
+        X = (X - problem.mean[columns].mean(1)) / problem.scale[columns].mean(1)
         wide = X.shape[1] > X.shape[0]
         spread, axes = torch.linalg.eigh((X @ X.T if wide else X.T @ X) / len(X))
         kept = spread > self.LEAST_SPREAD * spread[-1]
@@ -130,6 +143,7 @@ class _Curvature:
         self.axes = X.T @ (axes / (len(X) * self.spread).sqrt()) if wide else axes
         share = (problem.weight * problem.y).sum(0)
         self.doubt, self.penalty = (share * (1 - share)).clamp_min(1e-3), problem.penalty
+        self.columns = columns
 
     def take(self, columns: Tensor) -> _Curvature:
         part = copy(self)
@@ -140,7 +154,9 @@ class _Curvature:
         """The Hessian's inverse times gradients."""
         rest = 1 / (self.doubt * self.spread[:1] + self.penalty)
         along = 1 / (self.spread[:, None] * self.doubt + self.penalty) - rest
-        return torch.cat([self.axes @ (along * (self.axes.T @ g[:-1])) + rest * g[:-1], g[-1:] / self.doubt])
+        out, dense = torch.cat([g[:-1] / (self.doubt + self.penalty), g[-1:] / self.doubt]), g[self.columns]
+        out[self.columns] = self.axes @ (along * (self.axes.T @ dense)) + rest * dense
+        return out
 
 
 class _Dense:
@@ -170,27 +186,47 @@ class _Sparse:
         return torch.from_numpy(self.transposed @ np.ascontiguousarray(R.numpy()))
 
 
-def _matrix(X: Tensor) -> _Dense | _Sparse:
-    return _Sparse(X) if (X != 0).float().mean() < 0.15 else _Dense(X)
+class _SideBySide:
+    """Fingerprints beside numbers."""
+
+    def __init__(self, X: Tensor, rare: np.ndarray) -> None:
+        self.shape, rare_ = X.shape, torch.from_numpy(rare)
+        self.parts = ((~rare_, _Dense(X[:, ~rare_])), (rare_, _Sparse(X[:, rare_])))
+
+    def times(self, W: Tensor) -> Tensor:
+        return torch.stack([part.times(W[columns]) for columns, part in self.parts]).sum(0)
+
+    def across(self, R: Tensor) -> Tensor:
+        out = R.new_empty(self.shape[1], R.shape[1])
+        for columns, part in self.parts:
+            out[columns] = part.across(R)
+        return out
+
+
+def _matrix(X: Tensor, rare: np.ndarray) -> _Dense | _Sparse | _SideBySide:
+    if rare.any() and not rare.all():
+        return _SideBySide(X, rare)
+    return _Sparse(X) if rare.all() else _Dense(X)
 
 
 class _Problem:
     """Losses and gradients of all columns, in the z-scored features of each."""
 
     def __init__(self, X: Tensor, y: Tensor, rows: Tensor, C: Tensor) -> None:
-        self.X, self.y = _matrix(X), y
+        self.rare = rare_columns(X.numpy())
+        self.X, self.y = _matrix(X, self.rare), y
         count = rows.sum(0).clamp_min(1)
         self.weight = rows / count
         self.penalty = 1 / (C * count)
         self.mean = self.X.across(self.weight)
         # Not E[x²] - E[x]²: features are nearly centred, and float32 would lose a rare bit only if they were not.
-        variance = _matrix(X.square()).across(self.weight) - self.mean.square()
+        variance = _matrix(X.square(), self.rare).across(self.weight) - self.mean.square()
         self.scale = torch.where(variance > 1e-9, variance.clamp_min(1e-9).sqrt(), 1.0)
 
     def take(self, columns: Tensor) -> _Problem:
         """The same with some of the columns."""
         part = _Problem.__new__(_Problem)
-        part.X, part.y, part.weight = self.X, self.y[:, columns], self.weight[:, columns]
+        part.X, part.rare, part.y, part.weight = self.X, self.rare, self.y[:, columns], self.weight[:, columns]
         part.penalty, part.mean, part.scale = self.penalty[columns], self.mean[:, columns], self.scale[:, columns]
         return part
 

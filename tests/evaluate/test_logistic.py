@@ -16,12 +16,14 @@ def problem(kind: str) -> tuple[np.ndarray, np.ndarray]:
     X = random.normal(size=(300, 12)) * np.logspace(-1, 1, 12) + 2
     if kind == "bits":
         X = (random.random((300, 60)) < 0.08).astype(float)
+    if kind == "bits beside numbers":
+        X = np.concatenate([(random.random((300, 20)) < 0.08), X, (random.random((300, 8)) < 0.08)], axis=1)
     truth = X @ random.normal(size=X.shape[1])
     y = truth - np.median(truth) + random.normal(size=300) * truth.std() > 0
     return X.astype(np.float32), y.astype(float)
 
 
-@pytest.mark.parametrize("kind", ["dense", "bits"])
+@pytest.mark.parametrize("kind", ["dense", "bits", "bits beside numbers"])
 def test_every_fold_and_strength_is_scikit_learns(kind):
     X, y = problem(kind)
     fold = np.arange(len(y)) % 3
