@@ -7,7 +7,7 @@ ones, and are kept sparse; with z-scores ``(X - m) / s`` the products are ``(X/s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,9 +64,8 @@ def make_features(X: Float[np.ndarray, "n d"], fitted_on: Sequence[np.ndarray], 
 
 def mean_and_scale(X: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each feature, in double precision; 1 in place of a deviation of 0."""
-    pieces = [X[start : start + 256] for start in range(0, len(X), 256)]  # as doubles they stay in a cache
-    mean = sum(piece.sum(0, dtype=np.float64) for piece in pieces) / len(X)
-    variance = sum(np.square(piece - mean).sum(0) for piece in pieces) / len(X)
+    mean = sum(piece.sum(0, dtype=np.float64) for piece in _pieces(X)) / len(X)
+    variance = sum(np.square(piece - mean).sum(0) for piece in _pieces(X)) / len(X)
     return mean, np.where(variance > 0, np.sqrt(variance), 1.0)
 
 
@@ -74,7 +73,15 @@ def z_scores(
     X: Float[np.ndarray, "n d"], mean: Float[np.ndarray, " d"], scale: Float[np.ndarray, " d"]
 ) -> Float32[np.ndarray, "n d"]:
     """Deviations from the mean; cut where a descriptor is 1e30 in one row, so that their squares stay finite."""
-    return ((X - mean) / scale).clip(-FARTHEST, FARTHEST).astype(np.float32)
+    scaled = np.empty(X.shape, dtype=np.float32)
+    for piece, out in zip(_pieces(X), _pieces(scaled), strict=True):
+        out[:] = ((piece - mean) / scale).clip(-FARTHEST, FARTHEST)
+    return scaled
+
+
+def _pieces(X: np.ndarray, rows: int = 256) -> Iterator[np.ndarray]:
+    """Rows in pieces that stay in a processor's cache when they become doubles."""
+    return (X[start : start + rows] for start in range(0, len(X), rows))
 
 
 class _Dense:
