@@ -207,9 +207,10 @@ def _leak_section(leaks: Sequence[Leak], models: Sequence[str]) -> str:
         mine = [leak for leak in leaks if leak.model == model]
         seen = [f"{leak.task} ({leak.labels_seen_by})" for leak in mine if leak.flagged]
         shares = [leak.in_corpus for leak in mine if leak.in_corpus is not None]
-        rows.append((model, "; ".join(seen) or "none known", f"{max(shares):.2%}" if shares else "not looked at"))
+        rows.append((model, "; ".join(seen) or "none known", f"{max(shares):.2%}" if shares else "–"))
     worst = sorted({(leak.near_duplicates, leak.task, leak.duplicates) for leak in leaks}, reverse=True)[:5]
     lines = [f"{task} {near:.1%} ({same:.1%} identical)" for near, task, same in worst if near]
     text = markdown(("model", "flagged: labels seen", "test molecules in its corpus, at most"), rows)
     duplicates = ", ".join(lines) or "none"
-    return f"## Leaks\n\n{text}\n\nTest molecules with a near-duplicate in training, worst tasks: {duplicates}."
+    dash = "–: not distilled, or its corpus was not given (`--corpus`)."
+    return f"## Leaks\n\n{text}\n\n{dash} Test molecules with a near-duplicate in training, worst tasks: {duplicates}."
