@@ -123,9 +123,11 @@ class _Sparse:
         raw, copies, shifts = csr_array(X.astype(np.float32)), [], []
         for rows in fitted_on:
             mean, scale = mean_and_scale(X[rows])
-            values = (raw.data / scale[raw.indices]).astype(np.float32)
+            shift = mean / scale
+            deviations = (raw.data / scale[raw.indices] - shift[raw.indices]).clip(-FARTHEST, FARTHEST)
+            values = (deviations + shift[raw.indices]).astype(np.float32)
             copies.append(csr_array((values, raw.indices, raw.indptr), shape=raw.shape))
-            shifts.append(torch.from_numpy((mean / scale).astype(np.float32)))
+            shifts.append(torch.from_numpy(shift.astype(np.float32)))
         self._copies, self._shift = vstack(copies, format="csr"), torch.stack(shifts)[:, None]
         self._offset = torch.arange(len(copies))[:, None] * self.rows
 
