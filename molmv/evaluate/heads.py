@@ -97,11 +97,11 @@ def linear(data: Data) -> Fitted:
 
 def _logistic(data: Data) -> Fitted:
     # Bits and counts are left as they are, mostly 0; the solver scales them itself.
-    mean, scale = mean_and_scale(data.X)
-    left = rare_columns(data.X) | data.discrete
-    mean[left], scale[left] = 0, 1
-    X, X_test = (z_scores(part, mean, scale) for part in (data.X, data.X_test))
-    tensor, y = torch.from_numpy(X.astype(np.float32)), torch.from_numpy(data.y.astype(np.float32))
+    mean, scale = np.zeros(data.X.shape[1]), np.ones(data.X.shape[1])
+    if (dense := ~(rare_columns(data.X) | data.discrete)).any():
+        mean[dense], scale[dense] = mean_and_scale(data.X[:, dense])
+    tensor, X_test = (torch.from_numpy(z_scores(part, mean, scale)) for part in (data.X, data.X_test))
+    y = torch.from_numpy(data.y.astype(np.float32))
     ids = np.unique(data.folds)
     rows = torch.from_numpy(data.folds[:, None] != np.repeat(ids, len(STRENGTHS)))
     C = torch.from_numpy(np.tile(STRENGTHS, len(ids)).astype(np.float32))
@@ -113,7 +113,7 @@ def _logistic(data: Data) -> Fitted:
             scores[j, i] = data.score(margins[held, i * len(STRENGTHS) + j], held)
     best, cv = _best(scores)
     final = fit_logistic(tensor, y[:, None], torch.ones(len(y), 1, dtype=torch.bool), C[[best]])
-    prediction = final.margins(torch.from_numpy(X_test.astype(np.float32)))[:, 0].numpy().astype(np.float64)
+    prediction = final.margins(X_test)[:, 0].numpy().astype(np.float64)
     return Fitted(prediction, cv, f"C={STRENGTHS[best]:.4g}")
 
 

@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-SPARSE = 0.15  # a column with fewer numbers that are not 0
+from molmv.evaluate.features import SPARSE
+
 MOST, NEARLY_ALL = 2 / 3, 0.95  # of the columns: the others are not worth a product of their own
 
 
@@ -62,9 +63,10 @@ def fit_logistic(
         max_iter: steps at most.
         memory: pairs that L-BFGS keeps.
     """
-    problem = whole = _Problem(X, y, rows, C)
+    rare = rare_columns(X.numpy())
+    problem = whole = _Problem(X, rare, y, rows, C)
     # Fingerprints are hardly correlated, and products that skip their zeros cost less than a change of axes.
-    dense = torch.from_numpy(np.flatnonzero(~whole.rare))
+    dense = torch.from_numpy(np.flatnonzero(~rare))
     curved = _Curvature(whole, X[:, dense], dense) if len(dense) else _NoCurvature()
     W = X.new_zeros(X.shape[1] + 1, len(C))
     active = torch.arange(len(C))
@@ -204,29 +206,28 @@ class _SideBySide:
 
 
 def _matrix(X: Tensor, rare: np.ndarray) -> _Dense | _Sparse | _SideBySide:
-    if rare.any() and not rare.all():
-        return _SideBySide(X, rare)
-    return _Sparse(X) if rare.all() else _Dense(X)
+    if rare.all():
+        return _Sparse(X)
+    return _SideBySide(X, rare) if rare.any() else _Dense(X)
 
 
 class _Problem:
     """Losses and gradients of all columns, in the z-scored features of each."""
 
-    def __init__(self, X: Tensor, y: Tensor, rows: Tensor, C: Tensor) -> None:
-        self.rare = rare_columns(X.numpy())
-        self.X, self.y = _matrix(X, self.rare), y
+    def __init__(self, X: Tensor, rare: np.ndarray, y: Tensor, rows: Tensor, C: Tensor) -> None:
+        self.X, self.y = _matrix(X, rare), y
         count = rows.sum(0).clamp_min(1)
         self.weight = rows / count
         self.penalty = 1 / (C * count)
         self.mean = self.X.across(self.weight)
         # Not E[x²] - E[x]²: features are nearly centred, and float32 would lose a rare bit only if they were not.
-        variance = _matrix(X.square(), self.rare).across(self.weight) - self.mean.square()
+        variance = _matrix(X.square(), rare).across(self.weight) - self.mean.square()
         self.scale = torch.where(variance > 1e-9, variance.clamp_min(1e-9).sqrt(), 1.0)
 
     def take(self, columns: Tensor) -> _Problem:
         """The same with some of the columns."""
         part = _Problem.__new__(_Problem)
-        part.X, part.rare, part.y, part.weight = self.X, self.rare, self.y[:, columns], self.weight[:, columns]
+        part.X, part.y, part.weight = self.X, self.y[:, columns], self.weight[:, columns]
         part.penalty, part.mean, part.scale = self.penalty[columns], self.mean[:, columns], self.scale[:, columns]
         return part
 
