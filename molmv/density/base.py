@@ -55,6 +55,24 @@ class Density(nn.Module, ABC):
     def read(self, outputs: Float[Tensor, "batch outputs"]) -> Distribution:
         """Numbers of the readout (batch, outputs) to a distribution of the teacher's embedding."""
 
+    def begin(self, z: Float[Tensor, "n in_dim"], values: Float[Tensor, "n dim"]) -> bool:
+        """Start a linear head at a regression (:mod:`molmv.density.beginning`), for an embedding that is good already.
+
+        Args:
+            z: embeddings of a sample, (n, in_dim).
+            values: the teacher's standardised vectors of the same rows, (n, dim).
+
+        Returns:
+            Whether it did. A head with hidden layers stays as it is, and so does a density that does not know how.
+        """
+        if len(self.trunk.linears):
+            return False
+        with torch.no_grad():
+            return self._begin(z, values)
+
+    def _begin(self, z: Tensor, values: Tensor) -> bool:
+        return False
+
     def forward(self, z: Float[Tensor, "batch in_dim"]) -> Distribution:
         """Embedding (batch, in_dim) to a distribution of batch shape (batch,), event shape (dim,).
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent
 
 from molmv.density.base import Density
+from molmv.density.beginning import linear_discriminant
 
 
 class BernoulliDensity(Density):
@@ -39,3 +40,9 @@ class BernoulliDensity(Density):
     def read(self, outputs: Float[Tensor, "batch outputs"]) -> Independent:
         """Numbers of the readout to independent bits; targets are 0.0 or 1.0."""
         return Independent(Bernoulli(logits=outputs, validate_args=False), 1, validate_args=False)
+
+    def _begin(self, z: Tensor, values: Tensor) -> bool:
+        M, b = linear_discriminant(z, values)
+        self.readout.weight.copy_(M)
+        self.readout.bias.copy_(b)
+        return True

@@ -28,12 +28,13 @@ import math
 
 import torch
 from jaxtyping import Float
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import softplus
 from torch.types import _size
 
 from molmv.density.base import Density
+from molmv.density.beginning import linear_regression
 from molmv.density.gaussian_score import gaussian_score
 from molmv.errors import ConfigError
 
@@ -55,6 +56,15 @@ def bounded_scale(raw: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         tensor([1.0000e-02, 1.0100e+00, 5.0551e+01])
     """
     return softplus(raw + UNIT_SCALE) + SCALE_FLOOR
+
+
+def begin_mean_and_scale(readout: nn.Linear, z: Float[Tensor, "n embedding"], values: Float[Tensor, "n dim"]) -> None:
+    """Make a readout of means and raw scales that of a regression; its spread is that of its errors, in every row."""
+    M, b = linear_regression(z, values)
+    spread = (values - z.double() @ M.T - b).square().mean(0).sqrt()
+    raw = torch.expm1((spread - SCALE_FLOOR).clamp(min=SCALE_FLOOR)).log() - UNIT_SCALE  # bounded_scale, inverted
+    readout.weight.copy_(torch.cat([M, torch.zeros_like(M)]))
+    readout.bias.copy_(torch.cat([b, raw]))
 
 
 def checked_noise(noise: float) -> float:
@@ -167,3 +177,7 @@ class GaussianDensity(Density):
         """Numbers of the readout to the Gaussian of the noisy teacher."""
         mean, raw_scale = outputs.chunk(2, dim=-1)
         return DiagonalGaussian(mean, bounded_scale(raw_scale), self.noise)
+
+    def _begin(self, z: Tensor, values: Tensor) -> bool:
+        begin_mean_and_scale(self.readout, z, values)
+        return True

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from molmv.density.base import Density
-from molmv.density.gaussian import DiagonalGaussian, bounded_scale, checked_noise
+from molmv.density.gaussian import DiagonalGaussian, begin_mean_and_scale, bounded_scale, checked_noise
 from molmv.errors import ConfigError
 
 
@@ -52,3 +52,7 @@ class BetaGaussianDensity(Density):
         """Numbers of the readout to the Gaussian of the noisy teacher."""
         mean, raw_scale = outputs.chunk(2, dim=-1)
         return DiagonalGaussian(mean, bounded_scale(raw_scale), self.noise, self.beta)
+
+    def _begin(self, z: Tensor, values: Tensor) -> bool:
+        begin_mean_and_scale(self.readout, z, values)
+        return True

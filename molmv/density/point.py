@@ -18,6 +18,7 @@ from torch.nn.functional import cosine_similarity, smooth_l1_loss
 from torch.types import _size
 
 from molmv.density.base import Density
+from molmv.density.beginning import linear_regression
 
 Discrepancy = Callable[[Tensor, Tensor], Tensor]
 
@@ -92,6 +93,12 @@ class _PointDensity(Density):
     def read(self, outputs: Float[Tensor, "batch outputs"]) -> PointEstimate:
         """Numbers of the readout to a scored point."""
         return PointEstimate(outputs, type(self).discrepancy)
+
+    def _begin(self, z: Tensor, values: Tensor) -> bool:
+        M, b = linear_regression(z, values)
+        self.readout.weight.copy_(M)
+        self.readout.bias.copy_(b)
+        return True
 
 
 class MeanSquaredError(_PointDensity):

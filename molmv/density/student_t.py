@@ -24,7 +24,7 @@ from torch.types import _size
 from torch.utils.checkpoint import checkpoint
 
 from molmv.density.base import Density
-from molmv.density.gaussian import bounded_scale, checked_noise
+from molmv.density.gaussian import begin_mean_and_scale, bounded_scale, checked_noise
 
 #: Below two the variance would be infinite.
 SMALLEST_DF = 2.0
@@ -150,3 +150,7 @@ class StudentTDensity(Density):
         """Numbers of the readout to the Student-t variables of the noisy teacher."""
         mean, raw_scale = outputs.chunk(2, dim=-1)
         return StudentTVector(mean, bounded_scale(raw_scale), SMALLEST_DF + softplus(self.raw_df), self.noise)
+
+    def _begin(self, z: Tensor, values: Tensor) -> bool:
+        begin_mean_and_scale(self.readout, z, values)
+        return True

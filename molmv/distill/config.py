@@ -99,7 +99,8 @@ class TrainConfig:
         processes: that train together on this machine, on a GPU each or on its CPU; a batch is shared out among them.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints.
-        start: folder of a student of the same sizes (or of its run) to go on from, or nothing; heads start anew.
+        start: folder of a student of the same sizes (or of its run) to go on from, or nothing. Linear heads begin at a
+            regression on its embedding, others anew.
     """
 
     steps: int

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from molmv.distill.processes import Member
@@ -121,6 +122,32 @@ def fit_standardiser(store: EmbeddingStore, rows: np.ndarray, mode: str, chunk: 
         return standardiser.finish()
     except ConfigError as error:
         raise ConfigError(f"Teacher {store.header.teacher!r}: {error.message}", "Leave it out.") from error
+
+
+def known_vectors(store: EmbeddingStore, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """The teacher's vectors of those rows that it has, and which these are, (rows,)."""
+    values = torch.from_numpy(store.take(rows))
+    usable = torch.from_numpy(store.valid[rows]) & values.isfinite().all(1)
+    return values[usable], usable
+
+
+def embed_rows(network: nn.Module, inputs: Inputs, rows: np.ndarray, batch: int = 256) -> Float[Tensor, "rows d"]:
+    """Embeddings of some rows, in the processor's memory.
+
+    Args:
+        network: the student; put into evaluation mode.
+        inputs: of every row of the corpus.
+        rows: which.
+        batch: rows at a time.
+    """
+    device = next(network.parameters()).device
+    network.eval()
+    pieces = []
+    with torch.no_grad():
+        for start in range(0, len(rows), batch):
+            part = inputs.batch(rows[start : start + batch])
+            pieces.append(network(part if device.type == "cpu" else part.to(device)).float().cpu())
+    return torch.cat(pieces)
 
 
 class Batches(IterableDataset[Batch]):

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from molmv.atomic import replacing
-from molmv.distill.data import Inputs, Split
+from molmv.distill.data import Inputs, Split, embed_rows, known_vectors
 from molmv.embeddings import EmbeddingStore
 from molmv.information import FEWEST_ROWS, Information, estimate_information
 from molmv.principal_components import PrincipalComponents
@@ -28,7 +27,6 @@ FILE = "information.json"
 NOISE = 0.5
 #: Training rows that the components are of.
 FIT_ROWS = 8192
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -83,13 +81,13 @@ def held_out_information(
     held_out = np.sort(shuffled[: rows or len(shuffled)])
     if len(held_out) < FEWEST_ROWS:
         return {}
-    z = _embed(network, inputs, held_out)
+    z = embed_rows(network, inputs, held_out)
     found = {}
     for done, (name, store) in enumerate(stores.items()):
         if progress:
             progress(done, done / len(stores))
-        fit, _ = _vectors(store, split.train[:FIT_ROWS])
-        values, usable = _vectors(store, held_out)
+        fit, _ = known_vectors(store, split.train[:FIT_ROWS])
+        values, usable = known_vectors(store, held_out)
         if len(values) < FEWEST_ROWS or len(fit) < 2:
             continue
         view = PrincipalComponents(fit, store.header.likelihood, components, seed)
@@ -118,25 +116,3 @@ def statement() -> str:
         f"seen through noise of {NOISE} standard deviations), on rows held out from training. Of the whole teacher it "
         "holds at least as much (data processing). The intervals are those of a mean over the evaluated rows."
     )
-
-
-def _embed(network: nn.Module, inputs: Inputs, rows: np.ndarray) -> Tensor:
-    device = next(network.parameters()).device
-    network.eval()
-    with torch.no_grad():
-        pieces = [
-            network(_moved(inputs.batch(rows[start : start + BATCH]), device)).float().cpu()
-            for start in range(0, len(rows), BATCH)
-        ]
-    return torch.cat(pieces)
-
-
-def _moved(batch: Any, device: torch.device) -> Any:
-    return batch if device.type == "cpu" else batch.to(device)
-
-
-def _vectors(store: EmbeddingStore, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """The teacher's vectors of those rows that it has, and which these are."""
-    values = torch.from_numpy(store.take(rows))
-    usable = torch.from_numpy(store.valid[rows]) & values.isfinite().all(1)
-    return values[usable], usable

@@ -49,8 +49,12 @@ class DistillModule(lightning.LightningModule):
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """Standardised vectors of every teacher."""
-        standardise: dict[str, Any] = dict(zip(self.names, self.standardisers, strict=True))
-        return {name: standardise[name].transform(values) for name, values in batch.targets.items()}
+        return {name: self.standardised(name, values) for name, values in batch.targets.items()}
+
+    def standardised(self, teacher: str, values: Tensor) -> Tensor:
+        """Raw vectors of one teacher, standardised."""
+        standardiser: Any = self.standardisers[self.names.index(teacher)]
+        return standardiser.transform(values)  # type: ignore[no-any-return]
 
     def on_train_start(self) -> None:
         """From now on the minutes of the schedule count."""

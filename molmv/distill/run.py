@@ -29,6 +29,7 @@ from molmv.device import multiplies_bfloat16, pick_device
 from molmv.distill.checkpoints import WholeCheckpoints
 from molmv.distill.config import DistillConfig, config_of
 from molmv.distill.data import DistillData, Inputs, fit_standardiser, open_stores, split_rows
+from molmv.distill.heads_begin import begin_heads
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
 from molmv.distill.module import DistillModule
 from molmv.distill.processes import Member, together
@@ -197,6 +198,8 @@ def train_on(
     if len(split.train) < config.train.batch_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is more than the {len(split.train)} rows.")
     module = _build(config, network, stores, split.train)
+    if started_from and not newest:
+        begin_heads(module, inputs, stores, split.train, config.seed)
     data = DistillData(*settle(inputs, stores, device), split, config.train.batch_size, config.seed, member)
     data.training.start = start
 

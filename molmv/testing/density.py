@@ -11,6 +11,7 @@ and finite differences, never the density's own code.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, ClassVar
 
@@ -35,12 +36,18 @@ class DensitySuite:
     options: ClassVar[dict[str, Any]] = {}
     #: Switch off for a score that is no density: its ``log_prob`` does not integrate to one.
     supports_density: ClassVar[bool] = True
+    #: Whether a linear head can begin at a regression on embeddings that are good already.
+    begins: ClassVar[bool] = False
     #: Dimensions in which integrating over everything is cheap; the first has a one-dimensional support.
     small_dims: ClassVar[tuple[int, int]] = (1, 2)
 
     def targets(self, rows: int, dim: int) -> Tensor:
         """Some values the density is for, (rows, dim)."""
         raise NotImplementedError
+
+    def told(self, z: Tensor, dim: int) -> Tensor:
+        """Values that embeddings (rows, IN_DIM) tell all about, (rows, dim)."""
+        return self.targets(len(z), dim)
 
     def support(self, dim: int) -> tuple[Tensor, Tensor]:
         """Points of the whole support (points, dim) and the measure of each (points,), in one of ``small_dims``."""
@@ -110,6 +117,24 @@ class DensitySuite:
         second.load_state_dict(first.state_dict())
         z, targets = torch.randn(4, IN_DIM), self.targets(4, 6)
         assert torch.equal(first(z).log_prob(targets), second(z).log_prob(targets))
+
+    def test_begins_at_a_regression(self) -> None:
+        density, z = self.make(6, depth=0), 3 + torch.randn(2000, IN_DIM)
+        values = self.told(z, 6)
+        before, random = copy.deepcopy(density.state_dict()), density(z)
+        assert density.begin(z, values) == self.begins
+        if not self.begins:
+            assert all(torch.equal(value, before[name]) for name, value in density.state_dict().items())
+            return
+        assert density(z).log_prob(values).mean() > random.log_prob(values).mean()
+        told = 1 - (density(z).mean - values).square().mean(0) / values.var(0)
+        assert told.min() > 0.7
+
+    def test_a_head_with_blocks_begins_as_it_is(self) -> None:
+        density, z = self.make(6, depth=1), torch.randn(50, IN_DIM)
+        before = copy.deepcopy(density.state_dict())
+        assert not density.begin(z, self.told(z, 6))
+        assert all(torch.equal(value, before[name]) for name, value in density.state_dict().items())
 
     def test_autocast_reaches_the_products_and_not_the_distribution(self) -> None:
         density, z, targets = self.make(6), torch.randn(4, IN_DIM), self.targets(4, 6)
@@ -192,6 +217,9 @@ class RealDensitySuite(DensitySuite):
     def targets(self, rows: int, dim: int) -> Tensor:
         return 3 * torch.randn(rows, dim)
 
+    def told(self, z: Tensor, dim: int) -> Tensor:
+        return z @ torch.randn(IN_DIM, dim) + 2 + 0.1 * torch.randn(len(z), dim)
+
     def support(self, dim: int) -> tuple[Tensor, Tensor]:
         # x = sinh(u) reaches far into heavy tails.
         u = torch.linspace(-10, 10, {1: 20_001, 2: 801}[dim], dtype=torch.float64)
@@ -226,6 +254,9 @@ class BitDensitySuite(DensitySuite):
 
     def targets(self, rows: int, dim: int) -> Tensor:
         return torch.randint(0, 2, (rows, dim)).float()
+
+    def told(self, z: Tensor, dim: int) -> Tensor:
+        return ((z - 3) @ torch.randn(IN_DIM, dim) > torch.linspace(-1, 2, dim)).float()
 
     def support(self, dim: int) -> tuple[Tensor, Tensor]:
         points = torch.cartesian_prod(*[torch.arange(2.0, dtype=torch.float64)] * dim).reshape(-1, dim)

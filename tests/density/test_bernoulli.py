@@ -8,6 +8,7 @@ from molmv.testing.density import BitDensitySuite
 
 class TestBernoulli(BitDensitySuite):
     density = BernoulliDensity
+    begins = True
 
 
 def test_log_prob_is_scipys():

@@ -15,10 +15,12 @@ from molmv.testing.density import RealDensitySuite
 
 class TestGaussian(RealDensitySuite):
     density = GaussianDensity
+    begins = True
 
 
 class TestPaperGaussian(RealDensitySuite):
     density = GaussianDensity
+    begins = True
     options: ClassVar = {"noise": 0.0}
 
 

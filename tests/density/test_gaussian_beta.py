@@ -8,6 +8,7 @@ from molmv.testing.density import RealDensitySuite
 
 class TestBetaGaussian(RealDensitySuite):
     density = BetaGaussianDensity
+    begins = True
     supports_noise_gradient = False  # weighted on purpose
 
 

@@ -7,16 +7,19 @@ from molmv.testing.density import RealDensitySuite
 
 class TestMeanSquaredError(RealDensitySuite):
     density = MeanSquaredError
+    begins = True
     supports_density = False
 
 
 class TestCosine(RealDensitySuite):
     density = Cosine
+    begins = True
     supports_density = False
 
 
 class TestSmoothL1Cosine(RealDensitySuite):
     density = SmoothL1Cosine
+    begins = True
     supports_density = False
 
 

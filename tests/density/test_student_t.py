@@ -9,6 +9,7 @@ from molmv.testing.density import RealDensitySuite
 
 class TestStudentT(RealDensitySuite):
     density = StudentTDensity
+    begins = True
 
 
 def test_agrees_with_scipys():

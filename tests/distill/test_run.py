@@ -185,6 +185,19 @@ def test_goes_on_from_another_student(finished: Path, world: World, tmp_path: Pa
     assert started_from == load_checkpoint(finished / "student").digest
 
 
+def test_linear_heads_begin_at_what_the_earlier_student_tells(world: World, tmp_path: Path):
+    """After no training to speak of they tell more than heads of that training, on rows held out."""
+    stand = {"steps": 1, "learning_rate": 1e-9, "warmup": 1.0}
+    linear = {"depth": 0}
+    distill(world.config(tmp_path / "first", loss=linear, train={"steps": 1}))
+    distill(world.config(tmp_path / "anew", loss=linear, train=stand))
+    distill(world.config(tmp_path / "on", loss=linear, train={"start": str(tmp_path / "first"), **stand}))
+    anew, on = (json.loads((tmp_path / run / "summary.json").read_text()) for run in ("anew", "on"))
+    for teacher in ("real", "bits"):
+        assert on[f"r2/{teacher}"] > max(0.0, anew[f"r2/{teacher}"]) + 0.05
+    assert on["nll/counts"] == pytest.approx(anew["nll/counts"], rel=0.2)  # counts do not know how
+
+
 def test_start_of_other_sizes_is_refused(finished: Path, world: World, tmp_path: Path):
     sizes = {"kind": "gine", "layers": 2, "width": 8, "embedding": 16}
     with pytest.raises(ConfigError, match=r"train\.start.*does not fit this student"):
