@@ -148,14 +148,12 @@ def _train(
 
     student = StudentKind.of(config.student)
     network = student.make()
-    started_from = _start_from(config.train.start, student, network) if config.train.start else ""
+    earlier = _start_from(config.train.start, student, network) if config.train.start else None
     stores = open_stores(Path(config.data.stores), config.teachers)
     check_corpus(Path(config.data.corpus), stores)
     inputs = student.read_corpus(Path(config.data.corpus))
     loggers = loggers if member.number == 0 else ()
-    return train_on(
-        config, student, network, inputs, stores, newest, start, member, loggers, progress, started_from=started_from
-    )
+    return train_on(config, student, network, inputs, stores, newest, start, member, loggers, progress, earlier)
 
 
 def train_on(
@@ -169,7 +167,7 @@ def train_on(
     member: Member = Member(),  # noqa: B008 (it is frozen)
     loggers: Iterable[Logger] = (),
     progress: bool = False,
-    started_from: str = "",
+    earlier: Checkpoint | None = None,
 ) -> Path | None:
     """Train a network on inputs and stores that are open already, wherever they are.
 
@@ -184,7 +182,7 @@ def train_on(
         member: which of several processes this is.
         loggers: Lightning loggers besides the CSV one.
         progress: show a progress bar.
-        started_from: digest of the student whose weights the network has.
+        earlier: the student whose weights the network has.
 
     Returns:
         The student's folder; None in all processes but the first.
@@ -198,7 +196,7 @@ def train_on(
     if len(split.train) < config.train.batch_size:
         raise ConfigError(f"train.batch_size: {config.train.batch_size} is more than the {len(split.train)} rows.")
     module = _build(config, network, stores, split.train)
-    if started_from and not newest:
+    if earlier and not newest:
         begin_heads(module, inputs, stores, split.train, config.seed)
     data = DistillData(*settle(inputs, stores, device), split, config.train.batch_size, config.seed, member)
     data.training.start = start
@@ -218,7 +216,7 @@ def train_on(
     final |= {f"held_out/information/{name}": found.information.nats for name, found in information.items()}
     files = getattr(inputs, "files", {})
     steps = trainer.global_step
-    return _export(config, output, module, student, stores, split.train, steps, final, started_from, files)
+    return _export(config, output, module, student, stores, split.train, steps, final, earlier, files)
 
 
 def _share_threads(threads: int, device: torch.device, member: Member) -> None:
@@ -229,8 +227,8 @@ def _share_threads(threads: int, device: torch.device, member: Member) -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // member.here))
 
 
-def _start_from(folder: str, student: StudentKind, network: torch.nn.Module) -> str:
-    """Take over a student's weights; returns its digest.
+def _start_from(folder: str, student: StudentKind, network: torch.nn.Module) -> Checkpoint:
+    """Take over a student's weights; returns it.
 
     Raises:
         CheckpointError: there is no student in the folder, or it is damaged.
@@ -248,7 +246,7 @@ def _start_from(folder: str, student: StudentKind, network: torch.nn.Module) -> 
             f"train.start: {folder!r} does not fit this student: {problem}",
             "Give [student] the sizes in its config.json.",
         ) from error
-    return earlier.digest
+    return earlier
 
 
 @contextmanager
@@ -408,7 +406,7 @@ def _export(
     rows: np.ndarray,
     steps: int,
     final: dict[str, Any],
-    started_from: str,
+    earlier: Checkpoint | None,
     files: Mapping[str, bytes],
 ) -> Path:
     provenance = {
@@ -419,8 +417,8 @@ def _export(
         "held_out": {k.removeprefix("held_out/"): round(float(v), 5) for k, v in final.items()},
         "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
     }
-    if started_from:
-        provenance["started_from"] = started_from
+    if earlier:
+        provenance |= {"started_from": earlier.digest, "earlier": dict(earlier.provenance)}
     sizes = dict(vars(module.student.config))  # the defaults of this version included
     checkpoint = Checkpoint(config.name, student.kind, sizes, provenance, module.student.state_dict(), files=files)
     digest = save_checkpoint(checkpoint, output / STUDENT)

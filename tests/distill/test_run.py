@@ -181,8 +181,9 @@ def test_goes_on_from_another_student(finished: Path, world: World, tmp_path: Pa
     before, after = (load_file(folder / STUDENT) for folder in (finished, tmp_path))
     for name, values in before.items():
         torch.testing.assert_close(after[name], values, atol=1e-7, rtol=0)
-    started_from = load_checkpoint(tmp_path / "student").provenance["started_from"]
-    assert started_from == load_checkpoint(finished / "student").digest
+    about, earlier = (load_checkpoint(folder / "student") for folder in (tmp_path, finished))
+    assert about.provenance["started_from"] == earlier.digest
+    assert about.provenance["earlier"] == earlier.provenance
 
 
 def test_linear_heads_begin_at_what_the_earlier_student_tells(world: World, tmp_path: Path):
