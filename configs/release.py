@@ -66,8 +66,9 @@ def teacher_table(teachers: Mapping[str, Mapping[str, Any]], held_out: Mapping[s
 def card(checkpoint: Any, parameters: int, protocols: list[str], cost: str) -> str:
     """The model card in Markdown, with the front matter of a Hugging Face repository."""
     about = checkpoint.provenance
-    seen = sorted({label for t in about["teachers"].values() for label in t.get("labels_seen", ())})
-    settings = json.dumps(about["config"], indent=1, sort_keys=True)
+    runs = trainings(about)
+    seen = sorted({label for run in runs for t in run["teachers"].values() for label in t.get("labels_seen", ())})
+    settings = "\n".join(json.dumps(run["config"], indent=1, sort_keys=True) for run in runs)
     return f"""---
 license: mit
 library_name: molmv
@@ -76,7 +77,7 @@ tags: [chemistry, molecules, embeddings, distillation]
 # {checkpoint.name}
 
 A graph network ({parameters / 1e6:.1f} M parameters, {checkpoint.config["embedding"]} dimensions)
-{turned(about)}distilled from {len(about["teachers"])} teachers as `configs/{checkpoint.name}.toml` says{steps(about)}.
+{turned(about)}distilled {", then ".join(map(training, runs))}.
 Takes SMILES; needs no network, no conformer and no GPU.
 
 ```python
@@ -97,16 +98,17 @@ MiniMol very probably saw the assays behind {", ".join(seen)}. The tables give e
 
 ## Teachers
 
-{chr(10).join(teacher_table(about["teachers"], about["held_out"]))}
+{(chr(10) * 2).join(chr(10).join(teacher_table(run["teachers"], run["held_out"])) for run in runs)}
 
-Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share
+{"One table a training, the first one first; teachers of the first alone may be told worse now. " if len(runs) > 1 else ""}Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share
 of the standardised teacher's variance that the mean of its head explains. Both are measured on rows never trained on,
 {about["config"]["data"]["held_out"]:.0%} of the corpus.
 
 ## Data
 
-{started(about)}{about["corpus"]["rows"]:,} training molecules of a wide public corpus; SHA-256 of the file
-`{about["corpus"]["sha256"]}`. `corpora/README.md` has the recipe, the sources and their licences.
+{chr(10).join(map(corpus, runs))}
+
+`corpora/README.md` has the recipe, the sources and their licences.
 No molecule of it ships.
 
 ## Use and limits
@@ -128,9 +130,24 @@ strong: level with counts of ECFP in the one series that was looked at.
 """
 
 
-def steps(about: Mapping[str, Any]) -> str:
-    """How many steps were taken, where the clock could end them sooner."""
-    return f", {about['steps']:,} steps on a GPU" if about["config"]["train"].get("minutes") else ""
+def trainings(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is known of a student's trainings, the first one first."""
+    return [*(trainings(about["earlier"]) if "earlier" in about else []), about]
+
+
+def training(about: Mapping[str, Any]) -> str:
+    """By whom, as which file says, and for how long."""
+    train = about["config"]["train"]
+    file = Path(about["config"]["output"] if train.get("start") else about["config"]["name"]).name
+    where = " on a GPU" if train.get("minutes") else ""
+    size = f"{about['steps']:,} steps of {train['batch_size']:,} molecules{where}"
+    return f"from {len(about['teachers'])} teachers as `configs/{file}.toml` says ({size})"
+
+
+def corpus(about: Mapping[str, Any]) -> str:
+    """Of which molecules."""
+    found = about["corpus"]
+    return f"- {found['rows']:,} training molecules of a wide public corpus; SHA-256 of the file `{found['sha256']}`"
 
 
 def turned(about: Mapping[str, Any]) -> str:
@@ -142,14 +159,6 @@ def turned(about: Mapping[str, Any]) -> str:
     if "turned_to" in about:
         lines += f"(in the space of {', '.join(about['turned_to'])}: distances are those of what is said of them)\n"
     return lines
-
-
-def started(about: Mapping[str, Any]) -> str:
-    """A sentence on the student that this one went on from, if there was one."""
-    if "started_from" not in about:
-        return ""
-    first = about["config"]["train"]["start"].rsplit("/", 1)[-1]
-    return f"Its weights started as those of `configs/{first}.toml` (digest `{about['started_from'][:12]}`), same corpus.\n\n"
 
 
 def release(folder: Path, results: Path, cost: str) -> None:
