@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from molmv.density.beginning import linear_regression
 from molmv.standardise import Standardiser
 from molmv.student import StudentKind
 from molmv.student.checkpoint import Checkpoint
@@ -30,7 +31,6 @@ LinearHead = tuple[Float[Tensor, "dim embedding"], Float[Tensor, " dim"]]
 LinearMap = tuple[Float[Tensor, "new embedding"], Float[Tensor, " new"]]
 
 _SMALLEST = 1e-6  # of the spread of A, below which a direction is nothing that a teacher looks at
-_PENALTY = 1e-3  # of the mean variance of an embedding's numbers, added to each in a regression
 
 
 def turned(
@@ -93,13 +93,10 @@ def linear_head(Z: Float[np.ndarray, "n embedding"], T: Float[np.ndarray, "n dim
         T: the teacher's vectors of the same; rows with NaN are left out, as are those of Z.
     """
     known = np.isfinite(Z).all(1) & np.isfinite(T).all(1)
-    z, t = torch.from_numpy(Z[known]).double(), torch.from_numpy(T[known])
-    t = Standardiser(t.shape[1]).fit(t).transform(t).double()
-    centre, mean = z.mean(0), t.mean(0)
-    gram = (z - centre).T @ (z - centre) / len(z)
-    penalty = _PENALTY * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    M = torch.linalg.solve(gram + penalty, (z - centre).T @ (t - mean) / len(z)).T
-    return M.float(), (mean - M @ centre).float()
+    z, t = torch.from_numpy(Z[known]), torch.from_numpy(T[known])
+    t = Standardiser(t.shape[1]).fit(t).transform(t)
+    M, b = linear_regression(z, t)
+    return M.float(), b.float()
 
 
 def main_directions(Z: Float[np.ndarray, "n embedding"], width: int, seed: int = 0) -> tuple[LinearMap, float]:
