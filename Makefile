@@ -70,6 +70,9 @@ build/corpus.smi: | $(VENV)/.molmv-dev
 	head -n 551312 build/drawn.smi > build/sampled.smi
 	$(BIN)/python corpora/mix.py build/sampled.smi build/derived.smi -o build/corpus.smi
 
+# Whom molmv-base asks in its second training.
+AGAIN    := minimol pretrain-gnn-gcn-contextpred rdkit-descriptors ecfp maccs
+
 # One teacher of each family, to whose space the students are turned.
 SPACE := build/drawn.smi --width 512 --to minimol ecfp-count pretrain-gnn-gcn-contextpred maccs rdkit-descriptors
 
@@ -80,10 +83,13 @@ students: $(VENV)/.molmv-dev build/corpus.smi
 	$(BIN)/molmv distill configs/molmv-small.toml --resume
 	$(BIN)/python configs/turn.py build/molmv-base/student build/corpus.smi --width 512 -o build/molmv-base-512
 	$(BIN)/python configs/turn.py build/molmv-base-512 $(SPACE) --name molmv-base -o build/molmv-base-turned
+	head -n 240000 build/corpus.smi > build/corpus-240000.smi
+	$(BIN)/molmv teachers embed $(AGAIN) build/corpus-240000.smi -o build/store-240000 --workers 2
+	$(BIN)/molmv distill configs/molmv-base-longer.toml --resume
 	$(BIN)/python configs/turn.py build/molmv-small/student $(SPACE) --name molmv-small -o build/molmv-small-turned
-	$(BIN)/python configs/release.py build/molmv-base-turned build/molmv-small-turned
+	$(BIN)/python configs/release.py build/molmv-base-longer/student build/molmv-small-turned
 	$(BIN)/python benchmarks/tables.py molmv-base molmv-small --corpus build/corpus.smi
-	$(BIN)/python configs/release.py build/molmv-base-turned build/molmv-small-turned
+	$(BIN)/python configs/release.py build/molmv-base-longer/student build/molmv-small-turned
 
 # CORPORA=FILE…: what the released students were distilled on, to count test molecules in it.
 tables: $(VENV)/.molmv-dev

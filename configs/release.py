@@ -26,6 +26,7 @@ PROTOCOLS = {
     "embedding-benchmark": {"embedder": "model", "test_auroc": "score"},
     "strict": {"mean": "score"},
 }
+LATER = "One table a training, the first one first; what only the first one asked for may be told worse now. "
 REFERENCE = ["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)[O-].[Na+]"]
 
 
@@ -77,7 +78,7 @@ tags: [chemistry, molecules, embeddings, distillation]
 # {checkpoint.name}
 
 A graph network ({parameters / 1e6:.1f} M parameters, {checkpoint.config["embedding"]} dimensions)
-{turned(about)}distilled {", then ".join(map(training, runs))}.
+distilled {", then ".join(map(training, runs))}.
 Takes SMILES; needs no network, no conformer and no GPU.
 
 ```python
@@ -100,7 +101,7 @@ MiniMol very probably saw the assays behind {", ".join(seen)}. The tables give e
 
 {(chr(10) * 2).join(chr(10).join(teacher_table(run["teachers"], run["held_out"])) for run in runs)}
 
-{"One table a training, the first one first; teachers of the first alone may be told worse now. " if len(runs) > 1 else ""}Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share
+{LATER if len(runs) > 1 else ""}Nats are of the standardised teacher seen through noise (σ₀ = {about["config"]["loss"]["noise"]}); R² is the share
 of the standardised teacher's variance that the mean of its head explains. Both are measured on rows never trained on,
 {about["config"]["data"]["held_out"]:.0%} of the corpus.
 
@@ -136,29 +137,24 @@ def trainings(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def training(about: Mapping[str, Any]) -> str:
-    """By whom, as which file says, and for how long."""
+    """By whom, as which file says, for how long, and what ``turn.py`` did afterwards."""
     train = about["config"]["train"]
     file = Path(about["config"]["output"] if train.get("start") else about["config"]["name"]).name
-    where = " on a GPU" if train.get("minutes") else ""
-    size = f"{about['steps']:,} steps of {train['batch_size']:,} molecules{where}"
-    return f"from {len(about['teachers'])} teachers as `configs/{file}.toml` says ({size})"
+    notes = [
+        f"{about['steps']:,} steps of {train['batch_size']:,} molecules{' on a GPU' if train.get('minutes') else ''}"
+    ]
+    if "turned" in about:
+        width, kept = about["turned"]["from"], about["turned"]["variance_kept"]
+        notes += [f"{width:,} numbers, turned onto the main ones by `configs/turn.py`, with {kept:.1%} of the variance"]
+    if "turned_to" in about:
+        notes += [f"to the space of {', '.join(about['turned_to'])}: distances are those of what is said of them"]
+    return f"from {len(about['teachers'])} teachers as `configs/{file}.toml` says ({'; '.join(notes)})"
 
 
 def corpus(about: Mapping[str, Any]) -> str:
     """Of which molecules."""
     found = about["corpus"]
     return f"- {found['rows']:,} training molecules of a wide public corpus; SHA-256 of the file `{found['sha256']}`"
-
-
-def turned(about: Mapping[str, Any]) -> str:
-    """What ``turn.py`` did, if it did."""
-    lines = ""
-    if "turned" in about:
-        width, kept = about["turned"]["from"], about["turned"]["variance_kept"]
-        lines += f"(of {width:,}, turned onto the main ones by `configs/turn.py`; {kept:.1%} of the variance)\n"
-    if "turned_to" in about:
-        lines += f"(in the space of {', '.join(about['turned_to'])}: distances are those of what is said of them)\n"
-    return lines
 
 
 def release(folder: Path, results: Path, cost: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ class Contender:
         embedders: their vectors, side by side, are its features.
         discrete: whether all of them are bits or counts.
         labels_seen: teacher -> tasks whose labels went into it, as far as is known. A student has its teachers'.
-        corpus: SHA-256 of the corpus that a student was distilled on; empty for others.
+        corpora: SHA-256 of the corpus of each training of a student; none for others.
     """
 
     name: str
     embedders: tuple[Embedder, ...]
     discrete: bool
     labels_seen: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    corpus: str = ""
+    corpora: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -75,7 +75,7 @@ def gather(
     """
     named = list(models) + [name for name in baselines if name not in models]
     lines = [contender(model) for model in named]
-    teachers = [line for line in lines if not line.corpus and _card(line.embedders[0]) and len(line.embedders) == 1]
+    teachers = [line for line in lines if not line.corpora and _card(line.embedders[0]) and len(line.embedders) == 1]
     if concatenation and any(line.name not in baselines for line in teachers) and len(teachers) > 1:
         lines.append(_side_by_side(CONCATENATION, teachers))
     return lines
@@ -103,10 +103,20 @@ def _side_by_side(name: str, parts: Sequence[Contender]) -> Contender:
 def _alone(embedder: Embedder) -> Contender:
     card, origin = _card(embedder), embedder.provenance
     discrete = card is not None and card.likelihood in ("bernoulli", "bernoulli_mixture", "count", "poisson")
-    about = origin.get("teachers") if isinstance(origin.get("teachers"), dict) else {embedder.name: origin}
-    seen = {name: tuple(facts.get("labels_seen") or ()) for name, facts in (about or {}).items()}
-    corpus = str((origin.get("corpus") or {}).get("sha256", "")) if isinstance(origin.get("corpus"), dict) else ""
-    return Contender(Path(embedder.name).name, (embedder,), discrete, {k: v for k, v in seen.items() if v}, corpus)
+    seen: dict[str, tuple[str, ...]] = {}
+    corpora: list[str] = []
+    for training in _trainings(origin):
+        teachers, corpus = training.get("teachers"), training.get("corpus")
+        about = teachers if isinstance(teachers, dict) else {embedder.name: training}
+        seen |= {name: tuple(facts["labels_seen"]) for name, facts in about.items() if facts.get("labels_seen")}
+        corpora += [str(corpus["sha256"])] if isinstance(corpus, dict) and corpus.get("sha256") else []
+    return Contender(Path(embedder.name).name, (embedder,), discrete, seen, tuple(dict.fromkeys(corpora)))
+
+
+def _trainings(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What made an embedder, and before that the student that it went on from."""
+    earlier = origin.get("earlier")
+    return [origin, *(_trainings(earlier) if isinstance(earlier, dict) else [])]
 
 
 def _card(embedder: Embedder) -> Any:

@@ -80,9 +80,10 @@ def read_corpus(path: Path, contenders: Sequence[Contender], reads: Modality | N
     reads = reads or of("molecule")
     rows = open_table(path, modality=reads)  # says what is wrong with the file
     digest = sha256(path)
-    known = {c.name: c.corpus for c in contenders if c.corpus}
-    if digest not in known.values():
-        wanted = "; ".join(f"{name}: {sha}" for name, sha in known.items()) or "none of the models is a student"
+    known = {c.name: c.corpora for c in contenders if c.corpora}
+    if not any(digest in corpora for corpora in known.values()):
+        wanted = "; ".join(f"{name}: {', '.join(shas)}" for name, shas in known.items())
+        wanted = wanted or "none of the models is a student"
         raise InputError(f"No model was distilled on that corpus (sha256 {digest}).", f"Wanted: {wanted}.")
     kept = cache_folder() / "evaluate" / f"corpus-{digest[:16]}.npz"
     try:
@@ -118,17 +119,18 @@ def find(
         task: the task.
         split: its first split.
         shares: from :func:`across`.
-        corpora: of distillations; the contender's is used.
+        corpora: of distillations; the contender's are used, if those of all of its trainings are there.
     """
     seen = [t for t, tasks in contender.labels_seen.items() if task.name.lower() in {name.lower() for name in tasks}]
-    own = next((corpus for corpus in corpora if corpus.sha256 == contender.corpus), None)
+    own = [corpus for corpus in corpora if corpus.sha256 in contender.corpora]
+    looked = bool(own) and {corpus.sha256 for corpus in own} == set(contender.corpora)
     test = [task.canonical[i] for i in split.test]
     return Leak(
         contender.name,
         task.name,
         ", ".join(sorted(seen)),
-        _share(test, own.canonical) if own else None,
-        _share(of(task.modality).skeletons(test), own.skeletons) if own else None,
+        _share(test, np.concatenate([corpus.canonical for corpus in own])) if looked else None,
+        _share(of(task.modality).skeletons(test), np.concatenate([c.skeletons for c in own])) if looked else None,
         *shares,
     )
 

@@ -73,6 +73,24 @@ def test_test_molecules_in_the_corpus_are_counted(tmp_path, monkeypatch):
         leaks.read_corpus(path, [other])
 
 
+def test_what_an_earlier_training_saw_counts(tmp_path, monkeypatch):
+    """Of a student that went on: labels of its first teachers, molecules of its first corpus."""
+    monkeypatch.setenv("MOLMV_HOME", str(tmp_path / "home"))
+    first, second = tmp_path / "first.smi", tmp_path / "second.smi"
+    first.write_text("OC(=O)c1ccccc1\nCC(N)C(=O)O\nCCO\n")
+    second.write_text("CCO\n")
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)]
+    now = {"teachers": {"clean": {"licence": "MIT"}}, "corpus": {"sha256": digests[1]}}
+    went_on = FakeEmbedder(name="student", provenance={**now, "earlier": student(digests[0]).provenance})
+    (line,) = contenders.gather([went_on], baselines=())
+    assert line.corpora == (digests[1], digests[0])
+    corpora = [leaks.read_corpus(path, [line]) for path in (first, second)]
+    leak = leaks.find(line, *case(), (0, 0), corpora)
+    assert leak.labels_seen_by == "seer"
+    assert (leak.in_corpus, leak.analogues_in_corpus) == (0.25, 0.75)
+    assert leaks.find(line, *case(), (0, 0), corpora[1:]).in_corpus is None  # one alone would understate it
+
+
 def test_a_corpus_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setenv("MOLMV_HOME", str(tmp_path / "home"))
     path = tmp_path / "corpus.smi"
