@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from molmv.models import load_student
-from molmv.student.checkpoint import load_checkpoint
+from molmv.student.checkpoint import load_checkpoint, trainings
 
 ROOT = Path(__file__).parent.parent
 # Of each protocol's table: its columns -> model, score.
@@ -67,7 +67,7 @@ def teacher_table(teachers: Mapping[str, Mapping[str, Any]], held_out: Mapping[s
 def card(checkpoint: Any, parameters: int, protocols: list[str], cost: str) -> str:
     """The model card in Markdown, with the front matter of a Hugging Face repository."""
     about = checkpoint.provenance
-    runs = trainings(about)
+    runs = trainings(about)[::-1]
     seen = sorted({label for run in runs for t in run["teachers"].values() for label in t.get("labels_seen", ())})
     settings = "\n".join(json.dumps(run["config"], indent=1, sort_keys=True) for run in runs)
     return f"""---
@@ -129,11 +129,6 @@ strong: level with counts of ECFP in the one series that was looked at.
 {settings}
 ```
 """
-
-
-def trainings(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What is known of a student's trainings, the first one first."""
-    return [*(trainings(about["earlier"]) if "earlier" in about else []), about]
 
 
 def training(about: Mapping[str, Any]) -> str:

@@ -130,8 +130,11 @@ def from_pretrained(
 
 def _card(student: Student) -> str:
     """A model card of what the checkpoint says of itself."""
+    from molmv.student.checkpoint import trainings
+
     hub = _hub()
-    teachers = student.provenance.get("teachers", {})
+    runs = trainings(student.provenance)
+    teachers = {name: made for run in runs for name, made in run.get("teachers", {}).items()}
     rows = [f"| {name} | {made.get('licence', 'unknown')} |" for name, made in teachers.items()]
     metadata = hub.ModelCardData(library_name="molmv", tags=["chemistry", "molecules", "embeddings", "distillation"])
     table = ["## Teachers", "", "| teacher | licence |", "|---|---|", *rows, ""] if rows else []

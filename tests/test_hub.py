@@ -1,5 +1,6 @@
 """Students as model repositories: a round trip through folders, and through a hub that is played."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 import molmv
 from molmv.errors import CheckpointError, InputError, OutputError
 from molmv.hub import from_pretrained, push_to_hub, save_pretrained
-from molmv.student.checkpoint import load_checkpoint
+from molmv.student.checkpoint import load_checkpoint, save_checkpoint
 from molmv.student.embed import Student
 
 FILES = {"config.json", "model.safetensors", "README.md"}
@@ -41,6 +42,15 @@ def test_card(tmp_path):
     assert made.data.library_name == "molmv"
     assert "| minimol | MIT (weights), Apache-2.0 (package) |" in made.text
     assert molmv.load_student("molmv-small").digest in made.text
+
+
+def test_card_names_the_teachers_of_an_earlier_training(tmp_path, root):
+    checkpoint = load_checkpoint(root / "students" / "molmv-small")
+    now = {"teachers": {"mine": {"licence": "BSD-3-Clause"}}, "earlier": checkpoint.provenance}
+    save_checkpoint(dataclasses.replace(checkpoint, provenance=now), tmp_path / "on")
+    text = (save_pretrained(tmp_path / "on", tmp_path / "repository") / "README.md").read_text("utf-8")
+    assert "| mine | BSD-3-Clause |" in text
+    assert "| minimol | MIT (weights), Apache-2.0 (package) |" in text
 
 
 def test_weights_can_be_pinned(tmp_path):

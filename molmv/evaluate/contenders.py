@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from molmv.embedder import Embedder
 from molmv.evaluate.cache import EmbeddingCache
 from molmv.models import load_embedder
+from molmv.student.checkpoint import trainings
 
 BASELINES = ("ecfp", "ecfp-count", "rdkit-descriptors")
 CONCATENATION = "all-teachers"
@@ -105,18 +106,12 @@ def _alone(embedder: Embedder) -> Contender:
     discrete = card is not None and card.likelihood in ("bernoulli", "bernoulli_mixture", "count", "poisson")
     seen: dict[str, tuple[str, ...]] = {}
     corpora: list[str] = []
-    for training in _trainings(origin):
+    for training in trainings(origin):
         teachers, corpus = training.get("teachers"), training.get("corpus")
         about = teachers if isinstance(teachers, dict) else {embedder.name: training}
         seen |= {name: tuple(facts["labels_seen"]) for name, facts in about.items() if facts.get("labels_seen")}
         corpora += [str(corpus["sha256"])] if isinstance(corpus, dict) and corpus.get("sha256") else []
     return Contender(Path(embedder.name).name, (embedder,), discrete, seen, tuple(dict.fromkeys(corpora)))
-
-
-def _trainings(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What made an embedder, and before that the student that it went on from."""
-    earlier = origin.get("earlier")
-    return [origin, *(_trainings(earlier) if isinstance(earlier, dict) else [])]
 
 
 def _card(embedder: Embedder) -> Any:

@@ -72,6 +72,12 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
     return digest
 
 
+def trainings(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is told of a student's trainings: the last one first, then what it went on from (``train.start``)."""
+    earlier = provenance.get("earlier")
+    return [provenance, *(trainings(earlier) if isinstance(earlier, dict) else [])]
+
+
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read and verify all files.
 
