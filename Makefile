@@ -86,10 +86,11 @@ students: $(VENV)/.molmv-dev build/corpus.smi
 	head -n 240000 build/corpus.smi > build/corpus-240000.smi
 	$(BIN)/molmv teachers embed $(AGAIN) build/corpus-240000.smi -o build/store-240000 --workers 2
 	$(BIN)/molmv distill configs/molmv-base-longer.toml --resume
+	$(BIN)/python configs/turn.py build/molmv-base-longer/student build/corpus-240000.smi --name molmv-base -o build/molmv-base-named
 	$(BIN)/python configs/turn.py build/molmv-small/student $(SPACE) --name molmv-small -o build/molmv-small-turned
-	$(BIN)/python configs/release.py build/molmv-base-longer/student build/molmv-small-turned
-	$(BIN)/python benchmarks/tables.py molmv-base molmv-small --corpus build/corpus.smi
-	$(BIN)/python configs/release.py build/molmv-base-longer/student build/molmv-small-turned
+	$(BIN)/python configs/release.py build/molmv-base-named build/molmv-small-turned
+	$(BIN)/python benchmarks/tables.py molmv-base molmv-small --corpus build/corpus.smi --corpus build/corpus-240000.smi
+	$(BIN)/python configs/release.py build/molmv-base-named build/molmv-small-turned
 
 # CORPORA=FILE…: what the released students were distilled on, to count test molecules in it.
 tables: $(VENV)/.molmv-dev

@@ -69,7 +69,7 @@ def card(checkpoint: Any, parameters: int, protocols: list[str], cost: str) -> s
     about = checkpoint.provenance
     runs = trainings(about)[::-1]
     seen = sorted({label for run in runs for t in run["teachers"].values() for label in t.get("labels_seen", ())})
-    settings = "\n".join(json.dumps(run["config"], indent=1, sort_keys=True) for run in runs)
+    settings = "\n```\n\n```json\n".join(json.dumps(run["config"], indent=1, sort_keys=True) for run in runs)
     return f"""---
 license: mit
 library_name: molmv
