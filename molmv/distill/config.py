@@ -101,6 +101,9 @@ class TrainConfig:
         checkpoint_every: steps between checkpoints.
         start: folder of a student of the same sizes (or of its run) to go on from, or nothing. Linear heads begin at a
             regression on its embedding, others anew.
+        keep: share of that student's weights in the one that comes out, the rest being those at the end of the training
+            (:mod:`molmv.distill.weight_average`); 0 = the end. A finished run that is resumed with another share is
+            exported with that one.
     """
 
     steps: int
@@ -117,6 +120,7 @@ class TrainConfig:
     validate_every: int = 500
     checkpoint_every: int = 500
     start: str = ""
+    keep: float = 0.0
 
     @property
     def log_every(self) -> int:
@@ -182,11 +186,11 @@ class DistillConfig:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the result; a resumed run must have the same."""
+        """SHA-256 of what decides the training; a resumed run must have the same."""
         decisive = self.as_dict()
         for name in ("tracking", "information", "output"):
             decisive.pop(name)
-        for name in ("device", "threads", "processes", "validate_every", "checkpoint_every"):
+        for name in ("device", "threads", "processes", "validate_every", "checkpoint_every", "keep"):
             decisive["train"].pop(name)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -287,6 +291,8 @@ def _check_values(config: DistillConfig, where: str) -> None:
         (train.processes == 1 or loss.weights != "balanced", "train.processes", "1 with loss.weights = balanced"),
         (train.validate_every > 0, "train.validate_every", "more than 0"),
         (train.checkpoint_every > 0, "train.checkpoint_every", "more than 0"),
+        (0 <= train.keep < 1, "train.keep", "0 or more, and less than 1"),
+        (not train.keep or bool(train.start), "train.keep", "0 without train.start"),
         (config.information.rows >= 0, "information.rows", "0 or more"),
         (config.information.components > 0, "information.components", "more than 0"),
         (0 < data.held_out < 1, "data.held_out", "between 0 and 1"),

@@ -12,10 +12,18 @@ from molmv.embeddings import EmbeddingStore
 
 #: Training rows that the regressions are of.
 ROWS = 8192
+#: The same for heads that no training follows: each number of an embedding costs them the share 1 / rows of what the
+#: regression leaves unexplained.
+MORE_ROWS = 32768
 
 
 def begin_heads(
-    module: DistillModule, inputs: Inputs, stores: Mapping[str, EmbeddingStore], rows: np.ndarray, seed: int
+    module: DistillModule,
+    inputs: Inputs,
+    stores: Mapping[str, EmbeddingStore],
+    rows: np.ndarray,
+    seed: int,
+    count: int = ROWS,
 ) -> list[str]:
     """Fit the heads that can be (:meth:`molmv.density.Density.begin`) to a sample of the training rows.
 
@@ -25,11 +33,12 @@ def begin_heads(
         stores: of the teachers.
         rows: to train on.
         seed: of the choice of the sample.
+        count: of its rows, at most.
 
     Returns:
         The teachers whose heads begin at a regression.
     """
-    sample = np.sort(np.random.default_rng([seed, 4]).choice(rows, min(ROWS, len(rows)), replace=False))
+    sample = np.sort(np.random.default_rng([seed, 4]).choice(rows, min(count, len(rows)), replace=False))
     z = embed_rows(module.student, inputs, sample)
     module.student.train()
     begun = []

@@ -29,11 +29,12 @@ from molmv.device import multiplies_bfloat16, pick_device
 from molmv.distill.checkpoints import WholeCheckpoints
 from molmv.distill.config import DistillConfig, config_of
 from molmv.distill.data import DistillData, Inputs, fit_standardiser, open_stores, split_rows
-from molmv.distill.heads_begin import begin_heads
+from molmv.distill.heads_begin import MORE_ROWS, begin_heads
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
 from molmv.distill.module import DistillModule
 from molmv.distill.processes import Member, together
 from molmv.distill.resident import settle
+from molmv.distill.weight_average import average_weights
 from molmv.embeddings import EmbeddingStore
 from molmv.errors import CheckpointError, ConfigError, InputError, OutputError, StoreError
 from molmv.hashing import sha256
@@ -204,6 +205,9 @@ def train_on(
     trainer = _trainer(config, device, start, member, loggers, progress)
     with _plain_interrupts():
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
+        if earlier and config.train.keep:
+            average_weights(network, earlier.weights, config.train.keep)
+            begin_heads(module, inputs, stores, split.train, config.seed, MORE_ROWS)
         (final,) = trainer.validate(module, data, verbose=False)
     if member.number:
         return None

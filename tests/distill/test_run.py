@@ -199,6 +199,26 @@ def test_linear_heads_begin_at_what_the_earlier_student_tells(world: World, tmp_
     assert on["nll/counts"] == pytest.approx(anew["nll/counts"], rel=0.2)  # counts do not know how
 
 
+def test_keeps_a_share_of_the_earlier_weights(world: World, tmp_path: Path):
+    """A quarter of the way back, with heads that fit it; the end of the training is still there to be resumed."""
+    train = {"start": str(tmp_path / "first"), "steps": 12, "warmup": 0.0}
+    linear = {"depth": 0}
+    distill(world.config(tmp_path / "first", loss=linear, train={"steps": 12}))
+    distill(world.config(tmp_path / "end", loss=linear, train=train))
+    distill(world.config(tmp_path / "kept", loss=linear, train={**train, "keep": 0.25}))
+    first, end, kept = (load_file(tmp_path / run / STUDENT) for run in ("first", "end", "kept"))
+    assert any((end[name] - first[name]).abs().max() > 1e-3 for name in end)
+    for name in end:
+        torch.testing.assert_close(kept[name], 0.75 * end[name] + 0.25 * first[name])
+    student = load_checkpoint(tmp_path / "kept" / "student")
+    assert student.provenance["config"]["train"]["keep"] == 0.25
+    summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("first", "kept")]
+    for teacher in ("real", "bits"):
+        assert summaries[1][f"r2/{teacher}"] > summaries[0][f"r2/{teacher}"]
+    distill(world.config(tmp_path / "kept", loss=linear, train=train), resume=True)
+    assert_same(tmp_path / "kept", tmp_path / "end")
+
+
 def test_start_of_other_sizes_is_refused(finished: Path, world: World, tmp_path: Path):
     sizes = {"kind": "gine", "layers": 2, "width": 8, "embedding": 16}
     with pytest.raises(ConfigError, match=r"train\.start.*does not fit this student"):
