@@ -29,7 +29,7 @@ from molmv.device import multiplies_bfloat16, pick_device
 from molmv.distill.checkpoints import WholeCheckpoints
 from molmv.distill.config import DistillConfig, config_of
 from molmv.distill.data import DistillData, Inputs, fit_standardiser, open_stores, split_rows
-from molmv.distill.heads_begin import MORE_ROWS, begin_heads
+from molmv.distill.heads_begin import begin_heads, fit_heads
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
 from molmv.distill.module import DistillModule
 from molmv.distill.processes import Member, together
@@ -207,7 +207,7 @@ def train_on(
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
         if earlier and config.train.keep:
             average_weights(network, earlier.weights, config.train.keep)
-            begin_heads(module, inputs, stores, split.train, config.seed, MORE_ROWS)
+            fit_heads(module, inputs, stores, split.train, config.seed)
         (final,) = trainer.validate(module, data, verbose=False)
     if member.number:
         return None

@@ -219,6 +219,19 @@ def test_keeps_a_share_of_the_earlier_weights(world: World, tmp_path: Path):
     assert_same(tmp_path / "kept", tmp_path / "end")
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_heads_of_an_average_are_fitted_to_it(world: World, tmp_path: Path, depth: int):
+    """A student that hardly moved, with heads that hardly learnt: fitted, they tell what the embedding holds."""
+    stand, shape = {"steps": 1, "learning_rate": 1e-2, "warmup": 1.0}, {"depth": depth}
+    distill(world.config(tmp_path / "first", loss=shape, train={"steps": 1}))
+    start = {"start": str(tmp_path / "first"), **stand}
+    distill(world.config(tmp_path / "end", loss=shape, train=start))
+    distill(world.config(tmp_path / "kept", loss=shape, train={**start, "keep": 0.999}))
+    end, kept = (json.loads((tmp_path / run / "summary.json").read_text()) for run in ("end", "kept"))
+    for teacher in TEACHERS:
+        assert kept[f"nll/{teacher}"] < end[f"nll/{teacher}"]
+
+
 def test_start_of_other_sizes_is_refused(finished: Path, world: World, tmp_path: Path):
     sizes = {"kind": "gine", "layers": 2, "width": 8, "embedding": 16}
     with pytest.raises(ConfigError, match=r"train\.start.*does not fit this student"):
