@@ -48,7 +48,10 @@ def fit_heads(
 
     Args:
         module: with the weights of that student; its student is left in evaluation mode.
-        inputs, stores, rows, seed: as above.
+        inputs: of every row of the corpus.
+        stores: of the teachers.
+        rows: that it was trained on.
+        seed: of the choice of the sample, and of its order.
     """
     sample = _sample(rows, MORE_ROWS, seed)
     z = embed_rows(module.student, inputs, sample)
