@@ -111,7 +111,7 @@ def _logistic(data: Data) -> Fitted:
         held = data.folds == fold
         for j in range(len(STRENGTHS)):
             scores[j, i] = data.score(margins[held, i * len(STRENGTHS) + j], held)
-    best, cv = _best(scores)
+    best, cv = best_of(scores)
     final = fit_logistic(tensor, y[:, None], torch.ones(len(y), 1, dtype=torch.bool), C[[best]])
     prediction = final.margins(X_test)[:, 0].numpy().astype(np.float64)
     return Fitted(prediction, cv, f"C={STRENGTHS[best]:.4g}")
@@ -124,7 +124,7 @@ def _ridge(data: Data) -> Fitted:
         held = data.folds == fold
         predictions = ridge_path(data.X[~held], data.y[~held], data.X[held], alphas)
         scores.append([data.score(p, held) for p in predictions.T])
-    best, cv = _best(np.array(scores).T)
+    best, cv = best_of(np.array(scores).T)
     return Fitted(ridge_path(data.X, data.y, data.X_test, alphas[[best]])[:, 0], cv, f"alpha={alphas[best]:.4g}")
 
 
@@ -152,7 +152,7 @@ def knn(data: Data) -> Fitted:
         held = data.folds == fold
         votes = neighbour_means(data.X[~held], data.y[~held], data.X[held], data.discrete)
         scores.append([data.score(v, held) for v in votes.T])
-    best, cv = _best(np.array(scores).T)
+    best, cv = best_of(np.array(scores).T)
     votes = neighbour_means(data.X, data.y, data.X_test, data.discrete)
     return Fitted(votes[:, best], cv, f"k={NEIGHBOURS[best]}")
 
@@ -180,7 +180,7 @@ def forest(data: Data) -> Fitted:
     """500 trees on raw features; ``min_samples_split`` by the score out of bag."""
     classes = data.kind == CLASSIFICATION
     grown = CutForest(data.X, data.y, classes, MIN_SAMPLES_SPLIT, TREES, data.seed, sparse=data.discrete)
-    best, cv = _best(np.array([[data.score(said)] for said in grown.out_of_bag()]))
+    best, cv = best_of(np.array([[data.score(said)] for said in grown.out_of_bag()]))
     return Fitted(grown.predict(data.X_test)[best], cv, f"min_samples_split={MIN_SAMPLES_SPLIT[best]}")
 
 
@@ -219,7 +219,7 @@ def mlp(data: Data, networks: int = 1, hidden: int = 256, epochs: int = 40) -> F
 HEADS: dict[str, Head] = {"linear": linear, "knn": knn, "forest": forest, "mlp": mlp}
 
 
-def _best(scores: Float[np.ndarray, "candidates folds"]) -> tuple[int, float]:
+def best_of(scores: Float[np.ndarray, "candidates folds"]) -> tuple[int, float]:
     """The candidate with the best mean; the first of equals. Folds where a score is undefined do not count."""
     known = np.isfinite(scores)
     mean = np.where(known, scores, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
