@@ -70,7 +70,7 @@ build/corpus.smi: | $(VENV)/.molmv-dev
 	head -n 551312 build/drawn.smi > build/sampled.smi
 	$(BIN)/python corpora/mix.py build/sampled.smi build/derived.smi -o build/corpus.smi
 
-# Whom molmv-base asks in its second training.
+# Whom the students ask when they go on.
 AGAIN    := minimol pretrain-gnn-gcn-contextpred rdkit-descriptors ecfp maccs
 
 # One teacher of each family, to whose space the students are turned.
@@ -85,12 +85,14 @@ students: $(VENV)/.molmv-dev build/corpus.smi
 	$(BIN)/python configs/turn.py build/molmv-base-512 $(SPACE) --name molmv-base -o build/molmv-base-turned
 	head -n 240000 build/corpus.smi > build/corpus-240000.smi
 	$(BIN)/molmv teachers embed $(AGAIN) build/corpus-240000.smi -o build/store-240000 --workers 2
-	$(BIN)/molmv distill configs/molmv-base-longer.toml --resume
-	$(BIN)/python configs/turn.py build/molmv-base-longer/student build/corpus-240000.smi --name molmv-base -o build/molmv-base-named
 	$(BIN)/python configs/turn.py build/molmv-small/student $(SPACE) --name molmv-small -o build/molmv-small-turned
-	$(BIN)/python configs/release.py build/molmv-base-named build/molmv-small-turned
+	$(BIN)/molmv distill configs/molmv-base-longer.toml --resume
+	$(BIN)/molmv distill configs/molmv-small-longer.toml --resume
+	$(BIN)/python configs/turn.py build/molmv-base-longer/student build/corpus-240000.smi --name molmv-base -o build/molmv-base-named
+	$(BIN)/python configs/turn.py build/molmv-small-longer/student build/corpus-240000.smi --name molmv-small -o build/molmv-small-named
+	$(BIN)/python configs/release.py build/molmv-base-named build/molmv-small-named
 	$(BIN)/python benchmarks/tables.py molmv-base molmv-small --corpus build/corpus.smi --corpus build/corpus-240000.smi
-	$(BIN)/python configs/release.py build/molmv-base-named build/molmv-small-turned
+	$(BIN)/python configs/release.py build/molmv-base-named build/molmv-small-named
 
 # CORPORA=FILE…: what the released students were distilled on, to count test molecules in it.
 tables: $(VENV)/.molmv-dev

@@ -59,7 +59,7 @@ CURVES: dict[str, dict[str, Any]] = {
     **{f"{rows:,} molecules": {"rows": rows} for rows in (5_000, 10_000, 20_000)},
     **{
         f"{rows:,} molecules, 3,200 steps": {"rows": rows, "train": {"steps": 3200}}
-        for rows in (10_000, 30_000, 100_000, 240_000)
+        for rows in (10_000, 30_000, 100_000, 240_000, 300_000)
     },
     **{f"{count} teachers": {"teachers": NINE[:count]} for count in (1, 2, 4, 9)},
     **{f"width {width}": {"student": {"width": width}} for width in (64, 256)},
