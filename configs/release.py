@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from molmv.distill.heads_begin import MORE_ROWS
 from molmv.models import load_student
 from molmv.student.checkpoint import load_checkpoint, trainings
 
@@ -27,7 +28,8 @@ PROTOCOLS = {
     "strict": {"mean": "score"},
 }
 AVERAGED = (
-    "Heads of an average were fitted to 32,768 molecules afterwards: they tell less than heads trained along would. "
+    f"Heads of an average were fitted to {MORE_ROWS:,} molecules afterwards: "
+    "they tell less than heads trained along would. "
 )
 LATER = "One table a training, the first one first; what only the first one asked for may be told worse now. "
 REFERENCE = ["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)[O-].[Na+]"]

@@ -111,7 +111,7 @@ def _logistic(data: Data) -> Fitted:
         held = data.folds == fold
         for j in range(len(STRENGTHS)):
             scores[j, i] = data.score(margins[held, i * len(STRENGTHS) + j], held)
-    best, cv = best_of(scores)
+    best, cv = _best(scores)
     final = fit_logistic(tensor, y[:, None], torch.ones(len(y), 1, dtype=torch.bool), C[[best]])
     prediction = final.margins(X_test)[:, 0].numpy().astype(np.float64)
     return Fitted(prediction, cv, f"C={STRENGTHS[best]:.4g}")
@@ -119,12 +119,7 @@ def _logistic(data: Data) -> Fitted:
 
 def _ridge(data: Data) -> Fitted:
     alphas = 1 / STRENGTHS[::-1]
-    scores = []
-    for fold in np.unique(data.folds):
-        held = data.folds == fold
-        predictions = ridge_path(data.X[~held], data.y[~held], data.X[held], alphas)
-        scores.append([data.score(p, held) for p in predictions.T])
-    best, cv = best_of(np.array(scores).T)
+    best, cv = cross_validated(data, lambda X, y, X_test: ridge_path(X, y, X_test, alphas))
     return Fitted(ridge_path(data.X, data.y, data.X_test, alphas[[best]])[:, 0], cv, f"alpha={alphas[best]:.4g}")
 
 
@@ -147,12 +142,7 @@ def ridge_path(
 
 def knn(data: Data) -> Fitted:
     """Nearest neighbours on z-scored features: cosine, or for bits and counts Tanimoto's similarity, as published."""
-    scores = []
-    for fold in np.unique(data.folds):
-        held = data.folds == fold
-        votes = neighbour_means(data.X[~held], data.y[~held], data.X[held], data.discrete)
-        scores.append([data.score(v, held) for v in votes.T])
-    best, cv = best_of(np.array(scores).T)
+    best, cv = cross_validated(data, lambda X, y, X_test: neighbour_means(X, y, X_test, data.discrete))
     votes = neighbour_means(data.X, data.y, data.X_test, data.discrete)
     return Fitted(votes[:, best], cv, f"k={NEIGHBOURS[best]}")
 
@@ -180,7 +170,7 @@ def forest(data: Data) -> Fitted:
     """500 trees on raw features; ``min_samples_split`` by the score out of bag."""
     classes = data.kind == CLASSIFICATION
     grown = CutForest(data.X, data.y, classes, MIN_SAMPLES_SPLIT, TREES, data.seed, sparse=data.discrete)
-    best, cv = best_of(np.array([[data.score(said)] for said in grown.out_of_bag()]))
+    best, cv = _best(np.array([[data.score(said)] for said in grown.out_of_bag()]))
     return Fitted(grown.predict(data.X_test)[best], cv, f"min_samples_split={MIN_SAMPLES_SPLIT[best]}")
 
 
@@ -219,7 +209,24 @@ def mlp(data: Data, networks: int = 1, hidden: int = 256, epochs: int = 40) -> F
 HEADS: dict[str, Head] = {"linear": linear, "knn": knn, "forest": forest, "mlp": mlp}
 
 
-def best_of(scores: Float[np.ndarray, "candidates folds"]) -> tuple[int, float]:
+def cross_validated(
+    data: Data, path: Callable[[np.ndarray, np.ndarray, np.ndarray], Float[np.ndarray, "m candidates"]]
+) -> tuple[int, float]:
+    """The best of several candidates over the folds, and its mean score.
+
+    Args:
+        data: rows, labels, folds.
+        path: from training rows, their labels and test rows to what each candidate says of these.
+    """
+    scores = []
+    for fold in np.unique(data.folds):
+        held = data.folds == fold
+        said = path(data.X[~held], data.y[~held], data.X[held])
+        scores.append([data.score(column, held) for column in said.T])
+    return _best(np.array(scores).T)
+
+
+def _best(scores: Float[np.ndarray, "candidates folds"]) -> tuple[int, float]:
     """The candidate with the best mean; the first of equals. Folds where a score is undefined do not count."""
     known = np.isfinite(scores)
     mean = np.where(known, scores, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)

@@ -6,13 +6,14 @@ learn little.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from molmv.evaluate.heads import Data, Fitted, best_of, scaled
+from molmv.evaluate.heads import Data, Fitted, cross_validated, scaled
 
 #: Of the kernel exp(−width / d · ‖x − x'‖²) of z-scored features, and what is added to its diagonal.
 WIDTHS, PENALTIES = (0.1, 0.3), (0.03, 0.3, 1.0)
@@ -23,14 +24,9 @@ ROWS = 2500
 def kernel(data: Data) -> Fitted:
     """Kernel ridge regression on z-scored features; width and penalty by cross-validation."""
     few = np.random.default_rng(data.seed).permutation(len(data.y))[:ROWS]
-    X, y, folds = data.X[few], data.y[few], data.folds[few]
+    sample = replace(data, X=data.X[few], y=data.y[few], folds=data.folds[few])
     grid = list(product(WIDTHS, PENALTIES))
-    scores = []
-    for fold in np.unique(folds):
-        held = folds == fold
-        said = kernel_path(X[~held], y[~held], X[held], WIDTHS, PENALTIES)
-        scores.append([data.score(column, few[held]) for column in said.T])
-    chosen, cv = best_of(np.array(scores).T)
+    chosen, cv = cross_validated(sample, lambda X, y, X_test: kernel_path(X, y, X_test, WIDTHS, PENALTIES))
     width, penalty = grid[chosen]
     said = kernel_path(data.X, data.y, data.X_test, (width,), (penalty,))
     return Fitted(said[:, 0], cv, f"width={width:g}, penalty={penalty:g}")
