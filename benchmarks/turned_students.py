@@ -5,15 +5,17 @@
 A loss asks what an embedding says of its teachers, not how long each of its directions is (molmv/student/turning.py).
 Every tenth of the first lines of a corpus is embedded by the student and by some of its teachers, linear heads are
 fitted to that, and the student is judged as it is, turned at random, and turned to the space of these teachers: of
-four, five or eleven, of five onto fewer directions, and of five with another spectrum (power p: a direction of variance
-v gets v^p). A line gives the mean of the scores by which a space may be chosen (validation rows of ``paper``,
-cross-validation in the training part of the others), and of those on test rows. Nothing is written.
+four, five or eleven, of five onto fewer directions, of five with another spectrum (power p: a direction of variance
+v gets v^p), and within a ball (z / sqrt(1 + |z|² / r²) about the mean, r in lengths of the median molecule). A line
+gives the mean of the scores by which a space may be chosen (validation rows of ``paper``, cross-validation in the
+training part of the others), and of those on test rows. Nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,7 @@ TASKS = (
     "DILI", "CYP2C9_Substrate_CarbonMangels", "Pgp_Broccatelli",
 )  # fmt: skip
 HEADS = {"paper": ("probe",), "strict": ("linear", "knn"), "embedding-benchmark": ("linear", "knn")}
+BALLS = (2.0, 1.5, 1.0, 0.7, 0.5)
 # Name: teachers, directions kept (0: all), power of the spectrum.
 SPACES = {
     "turned at random": ((), 0, 1.0),
@@ -63,6 +66,19 @@ def turning(Z: np.ndarray, heads: dict, teachers: tuple[str, ...], kept: int, po
     return B.numpy() @ A
 
 
+def mapped(X: np.ndarray, A: np.ndarray) -> np.ndarray:
+    """Every row by a matrix."""
+    return X @ A.T
+
+
+def within_ball(X: np.ndarray, sample: np.ndarray, radius: float) -> np.ndarray:
+    """Embeddings shortened, long ones most. The sample says what is the middle and what a usual length."""
+    centre = sample.mean(0)
+    usual = np.median(np.linalg.norm(sample - centre, axis=1))
+    X = X - centre
+    return X / np.sqrt(1 + (X**2).sum(1, keepdims=True) / (radius * usual) ** 2)
+
+
 def main() -> None:
     """One line a head, metric and space."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,7 +87,8 @@ def main() -> None:
     parser.add_argument("--protocol", choices=list(HEADS), default="strict")
     parser.add_argument("--molecules", type=int, default=4000)
     parser.add_argument("--tasks", nargs="+", default=TASKS)
-    parser.add_argument("--spaces", nargs="+", default=list(SPACES), choices=list(SPACES))
+    parser.add_argument("--spaces", nargs="*", default=list(SPACES), choices=list(SPACES))
+    parser.add_argument("--balls", nargs="*", type=float, default=BALLS)
     args = parser.parse_args()
     student, protocol = contender(args.student), PROTOCOLS[args.protocol]
     with args.corpus.open() as file:
@@ -80,14 +97,16 @@ def main() -> None:
     wanted = dict.fromkeys(teacher for space in args.spaces for teacher in SPACES[space][0])
     heads = {name: linear_head(Z, contender(name).vectors(smiles)) for name in wanted}
     sample = Z[np.isfinite(Z).all(1)]
-    maps = {name: turning(sample, heads, *SPACES[name]) for name in args.spaces}
-    maps["as it is"] = np.eye(Z.shape[1])
+    matrices = {name: turning(sample, heads, *SPACES[name]) for name in args.spaces}
+    maps = {name: partial(mapped, A=A) for name, A in matrices.items()}
+    maps |= {f"ball of {r:g}": partial(within_ball, sample=sample, radius=r) for r in args.balls}
+    maps["as it is"] = np.asarray
     found = defaultdict(list)
     for name in args.tasks:
         task = load_prepared_task(name, protocol)
         X = student.vectors(task.canonical, inputs=task.inputs)
-        for space, A in maps.items():
-            scores = list(protocol.run(task, (X @ A.T).astype(np.float32), False, HEADS[args.protocol]))
+        for space, change in maps.items():
+            scores = list(protocol.run(task, change(X).astype(np.float32), False, HEADS[args.protocol]))
             for head in HEADS[args.protocol]:
                 those = [s for s in scores if s.head == head and s.metric in ("AUROC", "R2")]
                 pair = (np.mean([s.cv for s in those]), np.mean([s.value for s in those]))
