@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,6 +30,7 @@ from molmv.distill.config import DistillConfig, config_of
 from molmv.distill.data import DistillData, Inputs, fit_standardiser, open_stores, split_rows
 from molmv.distill.heads_begin import begin_heads, fit_heads
 from molmv.distill.information import TeacherInformation, held_out_information, save_information
+from molmv.distill.interrupts import TermIsInterrupt, plain_interrupts
 from molmv.distill.module import DistillModule
 from molmv.distill.processes import Member, together
 from molmv.distill.resident import settle
@@ -203,7 +203,7 @@ def train_on(
     data.training.start = start
 
     trainer = _trainer(config, device, start, member, loggers, progress)
-    with _plain_interrupts():
+    with plain_interrupts():
         trainer.fit(module, data, ckpt_path=newest, weights_only=True)
         if earlier and config.train.keep:
             average_weights(network, earlier.weights, config.train.keep)
@@ -251,19 +251,6 @@ def _start_from(folder: str, student: StudentKind, network: torch.nn.Module) -> 
             "Give [student] the sizes in its config.json.",
         ) from error
     return earlier
-
-
-@contextmanager
-def _plain_interrupts() -> Iterator[None]:
-    """Ctrl-C is a KeyboardInterrupt, and so is the next one: Lightning would end the process, and turns it off."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as end:
-        if not isinstance(end.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from end
 
 
 def check_corpus(path: Path, stores: dict[str, EmbeddingStore]) -> None:
@@ -339,7 +326,8 @@ def _trainer(
             save_top_k=2,  # should the machine die while it writes one, the other is whole
             every_n_train_steps=train.checkpoint_every,
             save_on_train_epoch_end=False,
-        )
+        ),
+        TermIsInterrupt(),
     ]
     if progress and member.number == 0:
         callbacks.append(TQDMProgressBar(refresh_rate=10))

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
@@ -108,16 +110,25 @@ def test_a_process_that_dies(finished: Path, world: World, children: list[subpro
     assert_alike(finished, output)
 
 
-@pytest.mark.slow
-def test_an_interrupt_ends_all_processes(world: World, children: list[subprocess.Popen[str]], tmp_path: Path):
-    with pytest.raises(KeyboardInterrupt):
-        distill(world.config(tmp_path / "run", **TWO), loggers=[Stopper(tmp_path, _press)])
-    assert children[0].poll() is not None
-    assert not torch.distributed.is_initialized()
-
-
 def _press() -> None:
     raise KeyboardInterrupt
+
+
+def _terminate() -> None:
+    """As a scheduler does, which tells the first process alone."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop", [pytest.param(_press, marks=pytest.mark.slow), _terminate])
+def test_an_interrupt_ends_all_processes(
+    stop: Callable[[], None], world: World, children: list[subprocess.Popen[str]], tmp_path: Path
+):
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        distill(world.config(tmp_path / "run", **TWO), loggers=[Stopper(tmp_path, stop)])
+    assert children[0].poll() is not None
+    assert not torch.distributed.is_initialized()
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.mark.slow

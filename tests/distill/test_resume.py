@@ -1,5 +1,6 @@
 """A run that was interrupted or damaged ends as if nothing had happened, or is refused."""
 
+import os
 import pickle
 import shutil
 import signal
@@ -26,20 +27,25 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     return output
 
 
-class PressesCtrlC(CSVLogger):
-    """Interrupts at the second validation, steps after the last checkpoint."""
+class Sends(CSVLogger):
+    """Sends a signal at the second validation, steps after the last checkpoint."""
+
+    def __init__(self, folder: Path, number: signal.Signals) -> None:
+        super().__init__(folder)
+        self.number = number
 
     def log_metrics(self, metrics: dict, step: int | None = None) -> None:
         if "held_out/loss" in metrics and step and step >= 11:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), self.number)
 
 
-def test_interrupted_and_resumed_is_uninterrupted(finished: Path, world: World, tmp_path: Path):
-    handler = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed_is_uninterrupted(number: signal.Signals, finished: Path, world: World, tmp_path: Path):
+    handler = signal.getsignal(number)
     config = world.config(tmp_path / "run", **DROPOUT)
     with pytest.raises(KeyboardInterrupt):
-        distill(config, loggers=[PressesCtrlC(tmp_path)])
-    assert signal.getsignal(signal.SIGINT) is handler
+        distill(config, loggers=[Sends(tmp_path, number)])
+    assert signal.getsignal(number) is handler
     assert not (tmp_path / "run" / "student").exists()
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["00000008.ckpt"]
     distill(config, resume=True)
