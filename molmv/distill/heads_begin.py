@@ -23,22 +23,23 @@ MORE_ROWS, PASSES, BATCH = 32768, 8, 512
 def begin_heads(
     module: DistillModule, inputs: Inputs, stores: Mapping[str, EmbeddingStore], rows: np.ndarray, seed: int
 ) -> list[str]:
-    """Fit the heads that can be (:meth:`molmv.density.Density.begin`) to a sample of the training rows.
+    """Fit the heads that can be (:meth:`molmv.density.Density.begin`), each to as many rows that its teacher knows.
 
     Args:
         module: with the weights of the earlier student; left in training mode.
         inputs: of every row of the corpus.
         stores: of the teachers.
         rows: to train on.
-        seed: of the choice of the sample.
+        seed: of the choice of the rows.
 
     Returns:
         The teachers whose heads begin at a regression.
     """
-    sample = _sample(rows, ROWS, seed)
-    z = embed_rows(module.student, inputs, sample)
+    samples = _samples(module, inputs, stores, rows, ROWS, seed)
     module.student.train()
-    return [name for name in module.names if _begin(module, name, z, sample, stores[name])[0]]
+    return [
+        name for name, (z, values) in samples.items() if len(values) > 1 and module.loss.head(name).begin(z, values)
+    ]
 
 
 def fit_heads(
@@ -51,26 +52,37 @@ def fit_heads(
         inputs: of every row of the corpus.
         stores: of the teachers.
         rows: that it was trained on.
-        seed: of the choice of the sample, and of its order.
+        seed: of the choice of the rows, and of their order.
     """
-    sample = _sample(rows, MORE_ROWS, seed)
-    z = embed_rows(module.student, inputs, sample)
-    for name in module.names:
-        _, z_known, values = _begin(module, name, z, sample, stores[name])
-        _descend(module.loss.head(name), z_known, values, module.settings.learning_rate, seed)
+    for name, (z, values) in _samples(module, inputs, stores, rows, MORE_ROWS, seed).items():
+        head = module.loss.head(name)
+        if len(values) > 1:
+            head.begin(z, values)
+        _descend(head, z, values, module.settings.learning_rate, seed)
 
 
-def _sample(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    return np.sort(np.random.default_rng([seed, 4]).choice(rows, min(count, len(rows)), replace=False))
+def _samples(
+    module: DistillModule,
+    inputs: Inputs,
+    stores: Mapping[str, EmbeddingStore],
+    rows: np.ndarray,
+    count: int,
+    seed: int,
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each teacher embeddings and its standardised vectors of the first ``count`` shuffled rows that it knows.
 
-
-def _begin(
-    module: DistillModule, name: str, z: Tensor, sample: np.ndarray, store: EmbeddingStore
-) -> tuple[bool, Tensor, Tensor]:
-    """Whether the head could begin, and what at: embeddings and standardised vectors of the rows that are known."""
-    vectors, known = known_vectors(store, sample)
-    values = module.standardised(name, vectors)
-    return len(values) > 1 and module.loss.head(name).begin(z[known], values), z[known], values
+    Teachers that know all rows share theirs. One that knows a tenth of them needs rows of its own: a regression of
+    hundreds of numbers on a tenth of the sample is sure of what it cannot know.
+    """
+    shuffled = np.random.default_rng([seed, 4]).permutation(rows)
+    chosen = {name: np.sort(shuffled[stores[name].valid[shuffled]][:count]) for name in module.names}
+    together = np.unique(np.concatenate(list(chosen.values())))
+    z = embed_rows(module.student, inputs, together)
+    samples = {}
+    for name, own in chosen.items():
+        vectors, usable = known_vectors(stores[name], own)
+        samples[name] = z[np.searchsorted(together, own)][usable], module.standardised(name, vectors)
+    return samples
 
 
 def _descend(head: Density, z: Tensor, values: Tensor, learning_rate: float, seed: int) -> None:
