@@ -34,13 +34,11 @@ def average(students: Sequence[Checkpoint], shares: Sequence[float], name: str) 
         shapes = [{key: weight.shape for key, weight in one.weights.items()} for one in (first, other)]
         if other.kind != first.kind or shapes[0] != shapes[1]:
             raise SystemExit(f"{other.name} is not of the kind and sizes of {first.name}.")
-    weights = {}
-    for key, weight in first.weights.items():
-        if weight.is_floating_point():
-            weight = sum(share * one.weights[key].double() for share, one in zip(shares, students, strict=True)).to(
-                weight
-            )
-        weights[key] = weight
+    weights = dict(first.weights)
+    for key, weight in weights.items():
+        if weight.is_floating_point():  # not counts
+            parts = [share * one.weights[key].double() for share, one in zip(shares, students, strict=True)]
+            weights[key] = sum(parts).to(weight)
     about = [{"digest": one.digest, "share": share} for share, one in zip(shares, students, strict=True)]
     return replace(first, name=name, weights=weights, provenance={**first.provenance, "averaged": about})
 
