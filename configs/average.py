@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from molmv.distill.weight_average import averaged
 from molmv.student.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
@@ -34,11 +35,7 @@ def average(students: Sequence[Checkpoint], shares: Sequence[float], name: str) 
         shapes = [{key: weight.shape for key, weight in one.weights.items()} for one in (first, other)]
         if other.kind != first.kind or shapes[0] != shapes[1]:
             raise SystemExit(f"{other.name} is not of the kind and sizes of {first.name}.")
-    weights = dict(first.weights)
-    for key, weight in weights.items():
-        if weight.is_floating_point():  # not counts
-            parts = [share * one.weights[key].double() for share, one in zip(shares, students, strict=True)]
-            weights[key] = sum(parts).to(weight)
+    weights = averaged([one.weights for one in students], shares)
     about = [{"digest": one.digest, "share": share} for share, one in zip(shares, students, strict=True)]
     return replace(first, name=name, weights=weights, provenance={**first.provenance, "averaged": about})
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from molmv.embed_corpus import CHUNK
-from molmv.embeddings import EmbeddingStore, open_store_writer
+from molmv.embeddings import EmbeddingStore, differing_rows, open_store_writer
 from molmv.rows import ERROR
 
 
@@ -32,8 +32,7 @@ def extend(part: EmbeddingStore, whole: EmbeddingStore, out: Path) -> int:
     known = len(part)
     if known > len(whole):
         raise SystemExit(f"{part.path} has {known:,} rows, {whole.path} has {len(whole):,}.")
-    first = whole.keys[:known]
-    if ((part.keys != first) & (part.keys != 0) & (first != 0)).any():  # key 0: refused by a teacher
+    if len(differing_rows(part.keys, whole.keys[:known])):
         raise SystemExit(f"{part.path} is not about the first rows of {whole.path}.")
     with open_store_writer(out, replace(part.header, corpus=whole.header.corpus)) as writer:
         for start in range(writer.rows, len(whole), CHUNK):

@@ -286,10 +286,14 @@ def check_same_rows(stores: Sequence[EmbeddingStore]) -> None:
     for store in stores[1:]:
         if len(store) != len(first):
             raise StoreError(f"{store.path} has {len(store)} rows, {first.path} has {len(first)}.")
-        differ = (store.keys != first.keys) & (store.keys != 0) & (first.keys != 0)
-        if differ.any():
-            row = int(np.flatnonzero(differ)[0])
-            raise StoreError(f"{store.path} and {first.path} hold different molecules, first at row {row}.")
+        differing = differing_rows(store.keys, first.keys)
+        if len(differing):
+            raise StoreError(f"{store.path} and {first.path} hold different molecules, first at row {differing[0]}.")
+
+
+def differing_rows(keys: UInt64[np.ndarray, " n"], others: UInt64[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
+    """The rows in which two stores have different molecules; key 0, of a row that one refused, differs from none."""
+    return np.flatnonzero((keys != others) & (keys != 0) & (others != 0))
 
 
 def _cell_type(header: Header) -> pa.DataType:

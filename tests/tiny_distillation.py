@@ -2,12 +2,16 @@
 
 import csv
 import dataclasses
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import load_file
 
 from molmv import molecules
@@ -131,3 +135,25 @@ def assert_same(first: Path, second: Path) -> None:
     a, b = weights(first), weights(second)
     assert a.keys() == b.keys()
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+class Stopper(CSVLogger):
+    """Does something at the second validation, steps after the last checkpoint."""
+
+    def __init__(self, folder: Path, act: Callable[[], None]) -> None:
+        super().__init__(folder)
+        self.act = act
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        if "held_out/loss" in metrics and step and step >= 11:
+            self.act()
+
+
+def press_ctrl_c() -> None:
+    """Without the signal, which may be ignored, as in the background of a shell."""
+    raise KeyboardInterrupt
+
+
+def terminate() -> None:
+    """As a scheduler does, which tells the first process alone."""
+    os.kill(os.getpid(), signal.SIGTERM)

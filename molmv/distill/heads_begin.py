@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -36,10 +36,9 @@ def begin_heads(
         The teachers whose heads begin at a regression.
     """
     samples = _samples(module, inputs, stores, rows, ROWS, seed)
+    begun = [name for name, z, values in samples if len(values) > 1 and module.loss.head(name).begin(z, values)]
     module.student.train()
-    return [
-        name for name, (z, values) in samples.items() if len(values) > 1 and module.loss.head(name).begin(z, values)
-    ]
+    return begun
 
 
 def fit_heads(
@@ -54,7 +53,7 @@ def fit_heads(
         rows: that it was trained on.
         seed: of the choice of the rows, and of their order.
     """
-    for name, (z, values) in _samples(module, inputs, stores, rows, MORE_ROWS, seed).items():
+    for name, z, values in _samples(module, inputs, stores, rows, MORE_ROWS, seed):
         head = module.loss.head(name)
         if len(values) > 1:
             head.begin(z, values)
@@ -68,21 +67,20 @@ def _samples(
     rows: np.ndarray,
     count: int,
     seed: int,
-) -> dict[str, tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[str, Tensor, Tensor]]:
     """For each teacher embeddings and its standardised vectors of the first ``count`` shuffled rows that it knows.
 
-    Teachers that know all rows share theirs. One that knows a tenth of them needs rows of its own: a regression of
-    hundreds of numbers on a tenth of the sample is sure of what it cannot know.
+    One teacher after the other: all their vectors together would be a gigabyte. Teachers that know all rows share
+    theirs. One that knows a tenth of them needs rows of its own: a regression of hundreds of numbers on a tenth of the
+    sample is sure of what it cannot know.
     """
     shuffled = np.random.default_rng([seed, 4]).permutation(rows)
     chosen = {name: np.sort(shuffled[stores[name].valid[shuffled]][:count]) for name in module.names}
     together = np.unique(np.concatenate(list(chosen.values())))
     z = embed_rows(module.student, inputs, together)
-    samples = {}
     for name, own in chosen.items():
         vectors, usable = known_vectors(stores[name], own)
-        samples[name] = z[np.searchsorted(together, own)][usable], module.standardised(name, vectors)
-    return samples
+        yield name, z[np.searchsorted(together, own)][usable], module.standardised(name, vectors)
 
 
 def _descend(head: Density, z: Tensor, values: Tensor, learning_rate: float, seed: int) -> None:

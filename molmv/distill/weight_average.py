@@ -7,10 +7,28 @@ arXiv 2109.01903).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+
+def averaged(weights: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """The average of several networks' weights of the same names.
+
+    Args:
+        weights: of each network; of what is no fraction (counts) the first one's is taken.
+        shares: of each in the average; their sum is 1.
+
+    Raises:
+        KeyError: there is no weight of a name of the first one in another.
+    """
+    average = dict(weights[0])
+    for name, first in average.items():
+        if first.is_floating_point():
+            parts = [share * own[name].to(first) for share, own in zip(shares, weights, strict=True)]
+            average[name] = torch.stack(parts).sum(0)
+    return average
 
 
 def average_weights(network: nn.Module, earlier: Mapping[str, Tensor], share: float) -> None:
@@ -24,7 +42,4 @@ def average_weights(network: nn.Module, earlier: Mapping[str, Tensor], share: fl
     Raises:
         KeyError: there is no earlier weight of a name.
     """
-    with torch.no_grad():
-        for name, weight in network.state_dict().items():
-            if weight.is_floating_point():
-                weight.copy_((1 - share) * weight + share * earlier[name].to(weight))
+    network.load_state_dict(averaged([network.state_dict(), earlier], [1 - share, share]))

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
-from tiny_distillation import DROPOUT, World, weights
+from tiny_distillation import DROPOUT, Stopper, World, press_ctrl_c, terminate, weights
 
 from molmv.distill import distill, processes
 from molmv.distill.config import config_of
@@ -74,18 +72,6 @@ def test_resumed_by_two_processes(finished: Path, world: World, tmp_path: Path):
     assert_alike(finished, output)
 
 
-class Stopper(CSVLogger):
-    """Does something at the second validation, steps after the first checkpoint."""
-
-    def __init__(self, folder: Path, act: Callable[[], None]) -> None:
-        super().__init__(folder)
-        self.act = act
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        if "held_out/loss" in metrics and step and step >= 11:
-            self.act()
-
-
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
     """The processes that a training starts; nobody waits for a dead one for long."""
@@ -110,16 +96,7 @@ def test_a_process_that_dies(finished: Path, world: World, children: list[subpro
     assert_alike(finished, output)
 
 
-def _press() -> None:
-    raise KeyboardInterrupt
-
-
-def _terminate() -> None:
-    """As a scheduler does, which tells the first process alone."""
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-@pytest.mark.parametrize("stop", [pytest.param(_press, marks=pytest.mark.slow), _terminate])
+@pytest.mark.parametrize("stop", [pytest.param(press_ctrl_c, marks=pytest.mark.slow), terminate])
 def test_an_interrupt_ends_all_processes(
     stop: Callable[[], None], world: World, children: list[subprocess.Popen[str]], tmp_path: Path
 ):

@@ -1,6 +1,5 @@
 """A run that was interrupted or damaged ends as if nothing had happened, or is refused."""
 
-import os
 import pickle
 import shutil
 import signal
@@ -10,8 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
-from tiny_distillation import DROPOUT, World, assert_same
+from tiny_distillation import DROPOUT, Stopper, World, assert_same, press_ctrl_c, terminate
 
 from molmv.distill import distill
 from molmv.errors import ConfigError
@@ -28,26 +26,6 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     return output
 
 
-def press_ctrl_c() -> None:
-    raise KeyboardInterrupt  # the signal itself may be ignored, as in the background of a shell
-
-
-def terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-class Stops(CSVLogger):
-    """Stops the run at the second validation, steps after the last checkpoint."""
-
-    def __init__(self, folder: Path, stop: Callable[[], None]) -> None:
-        super().__init__(folder)
-        self.stop = stop
-
-    def log_metrics(self, metrics: dict, step: int | None = None) -> None:
-        if "held_out/loss" in metrics and step and step >= 11:
-            self.stop()
-
-
 @pytest.mark.parametrize("stop", [press_ctrl_c, terminate])
 def test_interrupted_and_resumed_is_uninterrupted(
     stop: Callable[[], None], finished: Path, world: World, tmp_path: Path
@@ -55,7 +33,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     config = world.config(tmp_path / "run", **DROPOUT)
     with pytest.raises(KeyboardInterrupt):
-        distill(config, loggers=[Stops(tmp_path, stop)])
+        distill(config, loggers=[Stopper(tmp_path, stop)])
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert not (tmp_path / "run" / "student").exists()
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["00000008.ckpt"]
