@@ -28,6 +28,8 @@ COLUMNS = {
     "tdc-admet": ("task", "metric", "model", "", "mean", "sd"),
 }
 _OUR_NAMES = {"ridge": "linear", "rf": "forest", "rocauc": "AUROC", "": "AUROC"}
+# So many models with the same number on two tasks are no chance.
+COPIED = 5
 
 
 class Number(NamedTuple):
@@ -136,6 +138,7 @@ class _Beside:
         self.ours = [[found[task, metric, model] for model in models] for task, metric in rows]
         self.theirs = [[published.number(name, t, head, m) for name in self.names] for t, m in rows]
         self.clean = np.array([task not in flagged for task, _ in rows])
+        self.copies = copied_rows(np.array([[number.mean for number in row] for row in self.theirs]))
         self.our_gain = np.array(
             [[metrics.gain(m, v.mean()) for v in vs] for (_, m), vs in zip(rows, self.ours, strict=True)]
         )
@@ -144,7 +147,12 @@ class _Beside:
         )
 
     def standing(self) -> str:
-        """Mean position among the published models, and the mean of each metric, with and without flagged tasks."""
+        """Mean position among the published models, and the mean of each metric, with and without flagged tasks.
+
+        Two tasks with the same published numbers are named, and positions given without both: one of the two is not
+        what was measured there, and the table does not say which.
+        """
+        copied = np.isin(np.arange(len(self.rows)), list(self.copies) + list(self.copies.values()))
         kinds = [m for m in dict.fromkeys(m for _, m in self.rows) if m not in metrics.LOWER_IS_BETTER]
         lines = []
         for names, gains, ours in ((self.models, self.our_gain, True), (self.names, self.their_gain, False)):
@@ -155,17 +163,23 @@ class _Beside:
                 position = self._positions(column)
                 cells: list[str] = [f"**{name}**" if ours else name]
                 cells += [_mean(position, known, 2), _mean(position, known & self.clean, 2)]
+                cells += [_mean(position, known & ~copied, 2)] if self.copies else []
                 for kind in kinds:
                     rows = np.array([m == kind for _, m in self.rows])
                     whole = known[rows].all()
                     cells += [_mean(column, rows & part & whole) for part in (known, self.clean)]
                 lines.append((position[known].mean(), [*cells, str(int(known.sum()))]))
-        header = ["model", "mean position", "unflagged"]
+        header = ["model", "mean position", "unflagged", *(["without copies"] if self.copies else [])]
         header += [text for kind in kinds for text in (f"mean {kind}", "unflagged")] + ["tasks"]
         note = (
             "Position: 1 + the number of published models that are better on that task. "
             f"{len(self.rows)} tasks, {int(self.clean.sum())} of them unflagged."
         )
+        for one, other in self.copies.items():
+            note += (
+                f" **{self.rows[one][0]} and {self.rows[other][0]} have the same published numbers**, of every model "
+                "that has both: one of them is a copy. Without copies: positions over the other tasks."
+            )
         return f"{tables.markdown(header, [cells for _, cells in sorted(lines, key=lambda line: line[0])])}\n\n{note}"
 
     def reproduced(self) -> str:
@@ -212,6 +226,21 @@ class _Beside:
     def _positions(self, column: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
         with np.errstate(invalid="ignore"):
             return 1 + (self.their_gain > column[:, None]).sum(axis=1).astype(float)
+
+
+def copied_rows(theirs: Float[np.ndarray, "rows models"]) -> dict[int, int]:
+    """Tasks whose published numbers are those of a task before it, for every model that has both (NaN: it has none).
+
+    Returns:
+        The later row of each such pair -> the earlier one.
+    """
+    found: dict[int, int] = {}
+    for later in range(len(theirs)):
+        for earlier in range(later):
+            both = np.isfinite(theirs[[earlier, later]]).all(axis=0)
+            if both.sum() >= COPIED and (theirs[earlier] == theirs[later])[both].all():
+                found.setdefault(later, earlier)
+    return found
 
 
 def _mean(values: np.ndarray, rows: np.ndarray, digits: int = 4) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from molmv.errors import InputError
 from molmv.evaluate.protocol import Score
-from molmv.evaluate.published import page, read_published, spelling
+from molmv.evaluate.published import copied_rows, page, read_published, spelling
 from molmv.evaluate.runner import Result
 
 TABLE = """task,metric,rank,model,mean,sd
@@ -55,6 +55,29 @@ def test_a_model_that_is_only_begun_is_left_out(table):
     text = page(read_published(table, "tdc-admet"), ours, ["minimol", "other"], set())
     assert "other" not in text
     assert "Caco2_Wang" in text
+
+
+def test_a_task_whose_published_numbers_are_those_of_another_is_named_and_left_out(tmp_path):
+    rows = [("herg", "AUROC", f"model {i}", 0.9 - i / 100) for i in range(5)]
+    rows += [("dili", "AUROC", model, value) for _, _, model, value in rows]
+    rows += [("dili", "AUROC", "one more", 0.95)]
+    rows += [("caco2_wang", "MAE", model, 0.3 + i / 10) for i, (_, _, model, _) in enumerate(rows[:5])]
+    path = tmp_path / "board.csv"
+    path.write_text("task,metric,model,mean,sd\n" + "".join(f"{t},{m},{model},{v},\n" for t, m, model, v in rows))
+    ours = [
+        *results("ours", [0.5], [0.35]),
+        Result("ours", "DILI", "mlp", (Score("y", "o", 0, "mlp", "AUROC", 0.5, 0.0, 8, 2),)),
+    ]
+    text = page(read_published(path, "tdc-admet"), ours, ["ours"], set())
+    # 6th of 5 on hERG, 7th of 6 on its copy, second on Caco2, which alone counts without them.
+    assert cells(text, "**ours**")[:4] == ["**ours**", "5.00", "5.00", "2.00"]
+    assert "**hERG and DILI have the same published numbers**" in text
+
+
+def test_equal_numbers_of_few_models_are_chance():
+    theirs = np.array([[0.9, 0.8, 0.7, 0.6, np.nan], [0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.8, 0.7, 0.6, 0.4]])
+    assert copied_rows(theirs) == {}
+    assert copied_rows(theirs[[1, 1, 2]]) == {1: 0}
 
 
 def test_heads_and_metrics_have_our_names(tmp_path):
