@@ -44,6 +44,7 @@ def test_position_and_reproduction_by_hand(table):
     # hERG: Best is better, so 2nd; Caco2: the published Mini_Mol is, so 2nd. Without hERG: 2nd.
     assert cells(text, "**minimol**")[:3] == ["**minimol**", "2.00", "2.00"]
     assert cells(text, "Best")[:5] == ["Best", "1.50", "2.00", "0.9000", ""]  # no mean of errors in different units
+    assert cells(text, "*the best of each task*")[1:4] == ["1.00", "1.00", "0.9000"]
     # |.82 - .80| = .02 is within 2 × .02; |.35 - .30| = .05 is not within 2 × .01.
     assert cells(text, "minimol")[1:] == ["Mini_Mol", "2", "0.5850", "0.5500", "0.0500 (Caco2_Wang)", "1 of 2"]
     assert cells(text, "hERG *, AUROC")[1:] == ["0.820 ± 0.014 (0.800 ± 0.020)", "0.900 ± 0.010 Best"]
