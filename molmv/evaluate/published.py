@@ -140,7 +140,6 @@ class _Beside:
         self.ours = [[found[task, metric, model] for model in models] for task, metric in rows]
         self.theirs = [[published.number(name, t, head, m) for name in self.names] for t, m in rows]
         self.clean = np.array([task not in flagged for task, _ in rows])
-        self.copies = copied_rows(np.array([[number.mean for number in row] for row in self.theirs]))
         self.our_gain = np.array(
             [[metrics.gain(m, v.mean()) for v in vs] for (_, m), vs in zip(rows, self.ours, strict=True)]
         )
@@ -155,10 +154,13 @@ class _Beside:
         Two tasks with the same published numbers are named, and positions given without both: one of the two is not
         what was measured there, and the table does not say which.
         """
-        copied = np.isin(np.arange(len(self.rows)), list(self.copies) + list(self.copies.values()))
+        copies = copied_rows(self.their_gain)
+        parts = {"mean position": np.full(len(self.rows), True), "unflagged": self.clean}
+        if copies:
+            parts["without copies"] = ~np.isin(np.arange(len(self.rows)), [*copies, *copies.values()])
         kinds = [m for m in dict.fromkeys(m for _, m in self.rows) if m not in metrics.LOWER_IS_BETTER]
         lines = []
-        ceiling = self.their_gain.max(axis=1, keepdims=True, where=np.isfinite(self.their_gain), initial=-np.inf)
+        ceiling = np.nanmax(self.their_gain, axis=1, keepdims=True)
         rivals = ([*self.names, CEILING], np.hstack([self.their_gain, ceiling]), False)
         for names, gains, ours in ((self.models, self.our_gain, True), rivals):
             for name, column in zip(names, gains.T, strict=True):
@@ -167,20 +169,19 @@ class _Beside:
                     continue
                 position = self._positions(column)
                 cells: list[str] = [f"**{name}**" if ours else name]
-                cells += [_mean(position, known, 2), _mean(position, known & self.clean, 2)]
-                cells += [_mean(position, known & ~copied, 2)] if self.copies else []
+                cells += [_mean(position, known & part, 2) for part in parts.values()]
                 for kind in kinds:
                     rows = np.array([m == kind for _, m in self.rows])
                     whole = known[rows].all()
                     cells += [_mean(column, rows & part & whole) for part in (known, self.clean)]
                 lines.append((position[known].mean(), [*cells, str(int(known.sum()))]))
-        header = ["model", "mean position", "unflagged", *(["without copies"] if self.copies else [])]
+        header = ["model", *parts]
         header += [text for kind in kinds for text in (f"mean {kind}", "unflagged")] + ["tasks"]
         note = (
             "Position: 1 + the number of published models that are better on that task. "
             f"{len(self.rows)} tasks, {int(self.clean.sum())} of them unflagged."
         )
-        for one, other in self.copies.items():
+        for one, other in copies.items():
             note += (
                 f" **{self.rows[one][0]} and {self.rows[other][0]} have the same published numbers**, of every model "
                 "that has both: one of them is a copy. Without copies: positions over the other tasks."
